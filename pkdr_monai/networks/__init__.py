@@ -1,0 +1,17 @@
+"""The V-Net, its heads, and the Distiller that trains it beside a frozen teacher."""
+
+from pkdr_monai.networks.distiller import Distiller
+from pkdr_monai.networks.folding import fold_batch_norm
+from pkdr_monai.networks.heads import PatchSelectionHead, Projector
+from pkdr_monai.networks.vnet import PatchVNet
+from pkdr_monai.networks.weights import load_weights, read_tensors
+
+__all__ = [
+    "Distiller",
+    "PatchSelectionHead",
+    "PatchVNet",
+    "Projector",
+    "fold_batch_norm",
+    "load_weights",
+    "read_tensors",
+]

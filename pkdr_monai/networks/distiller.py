@@ -1,0 +1,138 @@
+"""Teacher and student side by side: the only module that sees both, and the owner of all that training throws away."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Mapping, Sequence
+
+import torch
+from monai.data import MetaTensor
+from torch import nn
+
+from pkdr_monai.networks.folding import fold_batch_norm
+
+__all__ = ["Distiller"]
+
+Features = dict[str, torch.Tensor]
+
+
+class Distiller(nn.Module):
+    """Run a student, and the frozen teacher beside it, on one batch, and return what a distillation loss reads.
+
+    What trains here is the student and the heads; ``parameters()`` and ``state_dict()`` hold just that. The teacher is
+    kept outside: always in eval mode, never with a gradient, in no checkpoint and in no data-parallel wrapper. Without
+    a teacher this module trains a network with heads: a teacher in its pretraining, or the unimodal baseline.
+
+    Both networks offer ``features(x)``, a mapping of named tensors. A head is a module whose ``inputs`` name the
+    features that it reads; its result joins the mapping under the head's name. A head given to both networks under one
+    object (the projector) is shared; the teacher's features reach it detached.
+
+    Args:
+        student: network to train; it sees the channels ``channels`` of the image.
+        teacher: trained network that sees all channels; ``None`` to train without one.
+        channels: the student's channels within the image; ``None`` for all.
+        student_heads: heads on the student's features, by the name of their result.
+        teacher_heads: trainable heads on the teacher's features, by the name of their result.
+        teacher_outputs: features of the teacher that the loss or the heads read; the others are freed at once.
+        teacher_dtype: ``"bfloat16"`` or ``"float16"`` runs a copy of the teacher with folded batch norm and
+            channels-last weights in that precision; ``None`` or ``"float32"`` runs it as it is.
+
+    Raises:
+        ValueError: when heads for a teacher come without one, or ``teacher_dtype`` is unknown.
+
+    Example:
+        >>> from pkdr_monai.networks import PatchSelectionHead, PatchVNet
+        >>> student, teacher = PatchVNet(1, init_filters=2), PatchVNet(4, init_filters=2, patch_head=True)
+        >>> heads = {"patch_logits": PatchSelectionHead(32)}
+        >>> distiller = Distiller(student, teacher, channels=[2], student_heads=heads)
+        >>> prediction = distiller.eval()(torch.zeros(1, 4, 32, 16, 16))
+        >>> sorted(prediction["teacher"]), tuple(prediction["student"]["patch_logits"].shape)
+        (['embedding', 'logits', 'patch_logits'], (1, 3, 2, 1, 1))
+    """
+
+    def __init__(
+        self,
+        student: nn.Module,
+        teacher: nn.Module | None = None,
+        channels: Sequence[int] | None = None,
+        student_heads: Mapping[str, nn.Module] | None = None,
+        teacher_heads: Mapping[str, nn.Module] | None = None,
+        teacher_outputs: Sequence[str] = ("logits", "patch_logits", "embedding"),
+        teacher_dtype: str | None = None,
+    ) -> None:
+        super().__init__()
+        if teacher is None and teacher_heads:
+            raise ValueError(f"teacher_heads {sorted(teacher_heads)} were given without a teacher.")
+        self.student = student
+        self.student_heads = nn.ModuleDict(student_heads or {})
+        self.teacher_heads = nn.ModuleDict(teacher_heads or {})
+        self.channels = None if channels is None else list(channels)
+        self.teacher_outputs = tuple(teacher_outputs)
+        self._dtype = _floating_dtype(teacher_dtype)
+        # In a tuple, so that torch does not register it: train(), parameters(), state_dict() and DDP pass it by.
+        self._teacher: tuple[nn.Module, ...] = () if teacher is None else (_frozen(teacher, self._dtype),)
+
+    @property
+    def teacher(self) -> nn.Module | None:
+        """The frozen network, or ``None``."""
+        return self._teacher[0] if self._teacher else None
+
+    def forward(self, image: torch.Tensor) -> dict[str, Features]:
+        """Return the features of both networks.
+
+        Args:
+            image: the teacher's modalities, ``(B, M, X, Y, Z)``.
+
+        Returns:
+            ``{"student": features, "teacher": features}``; ``"teacher"`` only where there is one. Tensors of the
+            teacher carry no gradient, but for what its heads make of them.
+        """
+        if isinstance(image, MetaTensor):
+            image = image.as_tensor()
+        prediction: dict[str, Features] = {}
+        if self._teacher:
+            prediction["teacher"] = _with_heads(self._teacher_features(image), self.teacher_heads)
+        view = image if self.channels is None else image[:, self.channels]
+        prediction["student"] = _with_heads(_features(self.student, view), self.student_heads)
+        return prediction
+
+    @torch.no_grad()
+    def _teacher_features(self, image: torch.Tensor) -> Features:
+        teacher = self._teacher[0].eval()
+        if self._dtype is not None:
+            image = image.to(dtype=self._dtype, memory_format=torch.channels_last_3d)
+        features = _features(teacher, image)
+        return {name: features[name].detach().float() for name in self.teacher_outputs if name in features}
+
+    def _apply(self, fn: Callable[[torch.Tensor], torch.Tensor], recurse: bool = True) -> Distiller:
+        """Move the teacher along with ``to(device)``; its dtype is its own."""
+        super()._apply(fn, recurse)
+        for teacher in self._teacher:
+            device = fn(next(teacher.parameters()).detach()[:0]).device
+            teacher.to(device)
+        return self
+
+
+def _features(network: nn.Module, image: torch.Tensor) -> Features:
+    return network.features(image)  # type: ignore[operator]
+
+
+def _with_heads(features: Features, heads: nn.ModuleDict) -> Features:
+    for name, head in heads.items():
+        features[name] = head(*(features[wanted] for wanted in head.inputs))  # type: ignore[union-attr]
+    return features
+
+
+def _floating_dtype(name: str | None) -> torch.dtype | None:
+    dtypes = {None: None, "float32": None, "bfloat16": torch.bfloat16, "float16": torch.float16}
+    if name not in dtypes:
+        raise ValueError(f"teacher_dtype must be one of {', '.join(map(str, dtypes))}, got {name!r}.")
+    return dtypes[name]
+
+
+def _frozen(teacher: nn.Module, dtype: torch.dtype | None) -> nn.Module:
+    teacher = teacher.eval().requires_grad_(False)
+    if dtype is None:
+        return teacher
+    folded = fold_batch_norm(copy.deepcopy(teacher)).to(dtype)
+    return folded.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]

@@ -1,0 +1,79 @@
+"""Reading weights: plain tensors only, and one sentence when they are not the network's."""
+
+from __future__ import annotations
+
+import pickle
+from pathlib import Path
+from typing import TypeVar
+
+import torch
+from torch import nn
+
+from pkdr_monai.errors import InputError
+
+__all__ = ["load_weights", "read_tensors"]
+
+Network = TypeVar("Network", bound=nn.Module)
+
+
+def read_tensors(path: str | Path) -> dict:
+    """Read a file that ``torch.save`` wrote, without ever running code from it.
+
+    Raises:
+        InputError: when the file is absent, truncated, or holds anything but tensors and plain containers.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise InputError(f"there is no checkpoint at {path}. Train one first, or name the file that holds it.")
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        raise InputError(
+            f"{path} holds more than tensors, which may run code when read, or is no checkpoint at all: it was refused."
+        ) from error
+    except (RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
+        raise InputError(f"{path} is damaged or incomplete ({_first_line(error)}). Use another copy.") from error
+
+
+def load_weights(network: Network, path: str | Path) -> Network:
+    """Fill a network with the weights of a checkpoint.
+
+    Args:
+        network: network to fill.
+        path: a plain state dict of tensors, as training writes it to ``model.pt``.
+
+    Returns:
+        ``network``.
+
+    Raises:
+        InputError: when the file cannot be read or its weights belong to another network.
+    """
+    state = read_tensors(path)
+    expected = network.state_dict()
+    if not isinstance(state, dict) or not all(isinstance(value, torch.Tensor) for value in state.values()):
+        raise InputError(f"{path} is not a plain state dict of tensors. Name the model.pt of a training run.")
+    missing = [name for name in expected if name not in state]
+    foreign = [name for name in state if name not in expected]
+    if missing or foreign:
+        raise InputError(
+            f"{path} was written by another network: it lacks {_some(missing)} and has {_some(foreign)} instead. "
+            "Check that the network's settings are those of its training (a teacher has patch_head: true)."
+        )
+    for name, value in expected.items():
+        if state[name].shape != value.shape:
+            raise InputError(
+                f"{path} does not fit: {name} is {tuple(state[name].shape)} there and {tuple(value.shape)} here. "
+                "Check the number of modalities (in_channels), of filters (init_filters) and of regions."
+            )
+    network.load_state_dict(state)
+    return network
+
+
+def _some(names: list[str]) -> str:
+    if not names:
+        return "nothing"
+    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0][:200]
