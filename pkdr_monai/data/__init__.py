@@ -1,0 +1,27 @@
+"""Data sets on disk: their cases, checks, divisions and data lists.
+
+What loads torch or MONAI is not imported here: take transforms and the synthetic cohort from their modules,
+:mod:`pkdr_monai.data.transforms` and :mod:`pkdr_monai.data.phantom`.
+"""
+
+from pkdr_monai.data.cases import Case, Cohort, find_cases
+from pkdr_monai.data.checks import check_cases
+from pkdr_monai.data.datalist import inference_items, load_data_list, require_checked, training_items
+from pkdr_monai.data.listing import make_data_list
+from pkdr_monai.data.problems import Problem, problems_table
+from pkdr_monai.data.splits import split_cases
+
+__all__ = [
+    "Case",
+    "Cohort",
+    "Problem",
+    "check_cases",
+    "find_cases",
+    "inference_items",
+    "load_data_list",
+    "make_data_list",
+    "problems_table",
+    "require_checked",
+    "split_cases",
+    "training_items",
+]

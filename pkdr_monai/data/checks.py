@@ -1,0 +1,113 @@
+"""Check every case of a data set before training: collect all problems, stop at none."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+
+from pkdr_monai.data.cases import Case
+from pkdr_monai.data.grids import differing_grids, read_headers
+from pkdr_monai.data.headers import Header, UnreadableError, read_voxels
+from pkdr_monai.data.problems import Problem
+from pkdr_monai.data.voxels import image_problems, joint_problems, label_problems
+from pkdr_monai.modalities import MODALITIES
+
+__all__ = ["Progress", "check_cases"]
+
+Progress = Callable[[int, int], None]
+"""Called after each case with the number of cases checked and their total."""
+
+
+def check_cases(
+    cases: Sequence[Case],
+    folder: str | Path,
+    label_scheme: str,
+    modalities: Sequence[str] = MODALITIES,
+    need_label: bool = True,
+    voxels: bool = True,
+    progress: Progress | None = None,
+) -> list[Problem]:
+    """Check cases, from missing files to labels outside the brain. A broken file is a problem, never an exception.
+
+    Args:
+        cases: what to check, as :func:`pkdr_monai.data.cases.find_cases` returns it.
+        folder: the folder that the cases' files are relative to.
+        label_scheme: one of :data:`pkdr_monai.regions.LABEL_SCHEMES`.
+        modalities: the modalities that each case must have; others are not looked at.
+        need_label: whether a case without a label is an error.
+        voxels: whether to read the voxels too (about half a second a BraTS case), not only files and headers.
+        progress: called after each case with the number done and the total.
+
+    Returns:
+        Everything found, in the order of the cases; errors stand in the way of training, warnings do not.
+
+    Raises:
+        InputError: when ``label_scheme`` is unknown.
+
+    Example:
+        >>> [problem.what for problem in check_cases([Case("a", {})], ".", "brats2018", modalities=["t2"])]
+        ['no t2 file', 'no label file']
+    """
+    from pkdr_monai.regions import scheme_labels  # here, because it loads torch
+
+    values = scheme_labels(label_scheme)
+    folder = Path(folder)
+    problems: list[Problem] = []
+    for done, case in enumerate(cases, start=1):
+        files = {modality: case.modalities[modality] for modality in modalities if modality in case.modalities}
+        if case.label is not None:
+            files["label"] = case.label
+        problems += _absent_files(case, modalities, need_label)
+        headers, unreadable = read_headers(case, folder, files)
+        differing = list(differing_grids(case, headers))
+        problems += unreadable + differing
+        if voxels:
+            problems += _check_voxels(case, folder, headers, values, one_grid=not differing)
+        if progress is not None:
+            progress(done, len(cases))
+    return problems
+
+
+def _absent_files(case: Case, modalities: Sequence[str], need_label: bool) -> Iterator[Problem]:
+    """Yield the files that a case lacks, and those that it has twice."""
+    where = str(PurePosixPath(next(iter(case.files.values()), "")).parent)
+    wanted = (*modalities, "label") if need_label else tuple(modalities)
+    for content in wanted:
+        if content not in case.files:
+            found = ", ".join(case.files) or "nothing"
+            yield Problem(case.name, where, f"no {content} file", f"restore it (found: {found}), or exclude the case")
+    for content, path in case.duplicates:
+        if content in wanted:
+            what = f"a second {content} file, beside {case.files[content]}"
+            yield Problem(case.name, path, what, "delete or move one of the two")
+
+
+def _check_voxels(
+    case: Case, folder: Path, headers: dict[str, Header], values: dict[str, int], one_grid: bool
+) -> list[Problem]:
+    """Check the voxels of the files with a sound header: each by itself, and together where they have one grid."""
+    problems: list[Problem] = []
+    volumes: dict[str, np.ndarray] = {}
+    for path in dict.fromkeys(case.files[content] for content in headers):
+        try:
+            volume = read_voxels(folder / path)
+        except UnreadableError as error:
+            problems.append(Problem(case.name, path, error.what, error.fix))
+            continue
+        for content in (content for content in headers if case.files[content] == path):
+            volumes[content] = volume[..., case.channels[content]] if volume.ndim == 4 and case.channels else volume
+    label = volumes.pop("label", None)
+    sound = {}
+    for modality, image in volumes.items():
+        found = list(image_problems(case, modality, image))
+        problems += found
+        if not found:
+            sound[modality] = image
+    if label is not None:
+        problems += label_problems(case, label, values)
+    if sound and one_grid:
+        voxel_volume = next(iter(headers.values())).voxel_volume
+        problems += joint_problems(case, sound, label, values["et"], voxel_volume)
+    return problems

@@ -1,0 +1,172 @@
+"""Read a data list, and turn it, or a folder of new scans, into what a MONAI data set loads."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from pkdr_monai.data.brats import cases_of_files
+from pkdr_monai.data.cases import NIFTI_NAME, Case, find_cases
+from pkdr_monai.data.checks import check_cases
+from pkdr_monai.data.entries import case_of, data_list_hash, file_sizes
+from pkdr_monai.data.listing import make_data_list
+from pkdr_monai.data.problems import refuse_errors
+from pkdr_monai.data.splits import SECTIONS
+from pkdr_monai.errors import InputError
+from pkdr_monai.files import read_json
+from pkdr_monai.modalities import MODALITIES
+
+__all__ = ["inference_items", "load_data_list", "make_data_list", "require_checked", "training_items"]
+
+WRITE_IT = "Write it with `pkdr data split DATASET_DIR --output FILE`, which also takes --split and --exclude."
+
+
+def load_data_list(path: str | Path) -> dict[str, Any]:
+    """Read a data list, and refuse one that is not as it was written.
+
+    Args:
+        path: a file that ``pkdr data split`` wrote.
+
+    Returns:
+        Its content, as :func:`pkdr_monai.data.listing.make_data_list` describes it.
+
+    Raises:
+        InputError: when the file is absent, is no data list, or was changed since.
+    """
+    data_list = read_json(path)
+    if not isinstance(data_list, dict) or not {"label_scheme", "hash", *SECTIONS} <= set(data_list):
+        raise InputError(f"{path} is not a data list: expected label_scheme, hash, {', '.join(SECTIONS)}. {WRITE_IT}")
+    if data_list["hash"] != data_list_hash(data_list):
+        raise InputError(f"{path} does not hold what its hash stands for: was it edited by hand? {WRITE_IT}")
+    return data_list
+
+
+def training_items(
+    data_list: Mapping[str, Any],
+    dataset_dir: str | Path,
+    section: str,
+    modalities: Sequence[str] = MODALITIES,
+    need_label: bool = True,
+) -> list[dict[str, Any]]:
+    """Turn one section of a data list into the items of a MONAI data set.
+
+    Args:
+        data_list: as :func:`load_data_list` returns it.
+        dataset_dir: the data set's folder.
+        section: ``"training"``, ``"validation"`` or ``"test"``.
+        modalities: the modalities that each image has, in this order.
+        need_label: whether a case without a label is an error; if not, its item has no ``"label"``.
+
+    Returns:
+        For each case ``"case"``, ``"image"`` (absolute paths in the order of ``modalities``, or the one path of a 4-D
+        file with the ``"channels"`` to take of it), ``"label"`` (absolute path) and ``"label_scheme"``.
+
+    Raises:
+        InputError: when the section is empty, or a case lacks a modality, its label or a file.
+    """
+    if section not in SECTIONS:
+        raise InputError(f"unknown section {section!r} of a data list: choose among {', '.join(SECTIONS)}.")
+    if not data_list[section]:
+        raise InputError(f"the data list has no {section} case. Give it some: `pkdr data split ... --split FILE`.")
+    items = []
+    for case in map(case_of, data_list[section]):
+        item: dict[str, Any] = {"case": case.name, "image": _image_files(case, Path(dataset_dir), modalities)}
+        if case.channels is not None:
+            item["channels"] = [case.channels[modality] for modality in modalities]
+        if need_label or case.label is not None:
+            item["label"] = _existing_file(case, Path(dataset_dir), "label")
+        items.append({**item, "label_scheme": data_list["label_scheme"]})
+    return items
+
+
+def inference_items(
+    folder_or_files: str | Path | Sequence[str | Path], modalities: Sequence[str] = MODALITIES
+) -> list[str | list[str]]:
+    """Find the scans to segment: a folder in any layout of :func:`~pkdr_monai.data.cases.find_cases`, or files by name.
+
+    Args:
+        folder_or_files: a folder of cases, of one case or of loose files ``<case>_<modality>.nii.gz``; or such files. A
+            file that is named alone needs no modality in its name when one modality is asked for.
+        modalities: the modalities that the network sees, in this order.
+
+    Returns:
+        For each case the absolute paths of its modalities, or the one path of a 4-D file.
+
+    Raises:
+        InputError: when there is no case, or one lacks a modality.
+
+    Example:
+        >>> import tempfile
+        >>> folder = Path(tempfile.mkdtemp())
+        >>> for name in ("ann_t2.nii.gz", "ann_flair.nii.gz", "bob_t2w.nii.gz"):
+        ...     (folder / name).touch()
+        >>> [[Path(path).name for path in item] for item in inference_items(folder, ["t2"])]
+        [['ann_t2.nii.gz'], ['bob_t2w.nii.gz']]
+    """
+    if isinstance(folder_or_files, str | Path) and Path(folder_or_files).is_dir():
+        cohort = find_cases(folder_or_files)
+        return [_image_files(case, cohort.folder, modalities) for case in cohort.cases]
+    files = [folder_or_files] if isinstance(folder_or_files, str | Path) else folder_or_files
+    return [_image_files(case, Path(), modalities) for case in _cases_of_loose_files(files, modalities)]
+
+
+def require_checked(
+    data_list: Mapping[str, Any], dataset_dir: str | Path, modalities: Sequence[str] = MODALITIES
+) -> None:
+    """Check, before training starts, that the files of a data list are still those that were checked with it.
+
+    Files and headers of every training and validation case are checked, and the voxels of those whose sizes differ from
+    the list's. Warnings are logged.
+
+    Args:
+        data_list: as :func:`load_data_list` returns it.
+        dataset_dir: the data set's folder.
+        modalities: the modalities that training reads.
+
+    Raises:
+        InputError: with a table of what is wrong.
+    """
+    folder = Path(dataset_dir)
+    same: list[Case] = []
+    changed: list[Case] = []
+    for entry in (*data_list["training"], *data_list["validation"]):
+        case = case_of(entry)
+        (same if entry.get("bytes") == file_sizes(case, folder) else changed).append(case)
+    problems = check_cases(same, folder, data_list["label_scheme"], modalities, voxels=False)
+    problems += check_cases(changed, folder, data_list["label_scheme"], modalities)
+    refuse_errors(problems, folder)
+
+
+def _image_files(case: Case, folder: Path, modalities: Sequence[str]) -> str | list[str]:
+    """Return the files of the modalities, in their order, or the one 4-D file that holds them all."""
+    files = [_existing_file(case, folder, modality) for modality in modalities]
+    return files if case.channels is None else files[0]
+
+
+def _existing_file(case: Case, folder: Path, content: str) -> str:
+    twice = [path for place, path in case.duplicates if place == content]
+    if twice:
+        raise InputError(f"case {case.name} has two {content} files, {case.files[content]} and {twice[0]}: remove one.")
+    if content not in case.files:
+        raise InputError(f"case {case.name} has no {content} file; it has {', '.join(case.files) or 'none'}.")
+    path = (folder / case.files[content]).absolute()
+    if not path.is_file():
+        raise InputError(f"case {case.name}: the {content} file {path} is absent. Check the data set's folder.")
+    return str(path)
+
+
+def _cases_of_loose_files(files: Sequence[str | Path], modalities: Sequence[str]) -> list[Case]:
+    """Put files together to cases by their names; with one modality wanted, a name need not tell it."""
+    paths = [Path(file).absolute() for file in files]
+    for path in paths:
+        if not path.is_file() or not NIFTI_NAME.fullmatch(path.name):
+            raise InputError(f"{path} is neither a folder nor a NIfTI file: expected .nii or .nii.gz. Check the path.")
+    cases = cases_of_files(paths, Path())
+    known = {Path(file) for case in cases for file in case.files.values()}
+    for path in (path for path in paths if path not in known):
+        if len(modalities) > 1:
+            names = ", ".join(f"<case>_{modality}.nii.gz" for modality in modalities)
+            raise InputError(f"{path} does not tell its modality: expected files named {names}.")
+        cases.append(Case(path.name, {modalities[0]: str(path)}))
+    return sorted(cases, key=lambda case: case.name)

@@ -1,0 +1,59 @@
+"""A case as an entry of a data list, plain data for JSON, and back."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path, PurePosixPath, PureWindowsPath
+from typing import Any
+
+from pkdr_monai.data.cases import Case
+from pkdr_monai.errors import InputError
+from pkdr_monai.files import content_hash
+from pkdr_monai.modalities import MODALITIES
+
+__all__ = ["case_of", "data_list_hash", "entry_of", "file_sizes"]
+
+
+def entry_of(case: Case, folder: Path) -> dict[str, Any]:
+    """Write a case as plain data, with the sizes of its files in ``folder``.
+
+    Example:
+        >>> entry_of(Case("a", {"t2": "a/a_t2.nii"}, "a/a_seg.nii", grade="LGG"), Path("/nowhere"))
+        {'case': 'a', 'grade': 'LGG', 't2': 'a/a_t2.nii', 'label': 'a/a_seg.nii', 'bytes': {'t2': -1, 'label': -1}}
+    """
+    entry: dict[str, Any] = {"case": case.name}
+    if case.grade is not None:
+        entry["grade"] = case.grade
+    entry |= case.files
+    if case.channels is not None:
+        entry["channels"] = case.channels
+    return entry | {"bytes": file_sizes(case, folder)}
+
+
+def case_of(entry: Mapping[str, Any]) -> Case:
+    """Read an entry of a data list.
+
+    Raises:
+        InputError: when a file of it lies outside of the data set's folder.
+    """
+    files = {content: str(entry[content]) for content in (*MODALITIES, "label") if content in entry}
+    for path in files.values():
+        posix = PurePosixPath(path)
+        if ".." in PureWindowsPath(path).parts or posix.is_absolute() or PureWindowsPath(path).anchor:
+            raise InputError(
+                f"case {entry['case']} has the file {path}: expected a path inside the data set's folder, relative to it. "
+                "Take the files into that folder and write the data list again."
+            )
+    modalities = {content: path for content, path in files.items() if content != "label"}
+    return Case(entry["case"], modalities, files.get("label"), entry.get("grade"), entry.get("channels"))
+
+
+def file_sizes(case: Case, folder: Path) -> dict[str, int]:
+    """Return the size of each file of a case in bytes, -1 where it is absent."""
+    paths = {content: folder / path for content, path in case.files.items()}
+    return {content: path.stat().st_size if path.is_file() else -1 for content, path in paths.items()}
+
+
+def data_list_hash(data_list: Mapping[str, Any]) -> str:
+    """Return the hash of a data list: of everything but the hash itself and the list's name."""
+    return content_hash({key: value for key, value in data_list.items() if key not in ("hash", "name")})

@@ -1,0 +1,147 @@
+"""Read NIfTI files that may be broken: a header first, voxels only where the header can be true."""
+
+from __future__ import annotations
+
+import gzip
+import math
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+
+__all__ = ["Header", "UnreadableError", "describe_shape", "read_header", "read_voxels"]
+
+MAX_BYTES = 8 * 2**30  # of one volume; BraTS has 18 MB, and all four modalities of the Decathlon 143 MB
+GZIP_RATIO = 1032  # deflate cannot compress further, so a header that claims more is wrong
+WRITE_ANEW = "copy or download it again"
+
+
+class UnreadableError(Exception):
+    """A file that cannot be read.
+
+    Args:
+        what: what is wrong with it.
+        fix: what to do about it.
+    """
+
+    def __init__(self, what: str, fix: str = WRITE_ANEW) -> None:
+        super().__init__(what)
+        self.what = what
+        self.fix = fix
+
+
+@dataclass(frozen=True)
+class Header:
+    """The part of a NIfTI header that a check needs.
+
+    Args:
+        shape: number of voxels along each axis.
+        affine: voxel index to position in mm, ``(4, 4)``.
+    """
+
+    shape: tuple[int, ...]
+    affine: np.ndarray
+
+    @property
+    def voxel_volume(self) -> float:
+        """Volume of a voxel in mm³."""
+        return float(abs(np.linalg.det(self.affine[:3, :3])))
+
+
+def read_header(path: Path) -> Header:
+    """Read the header of a NIfTI file, and refuse one that cannot be true. No voxel is read.
+
+    Raises:
+        UnreadableError: when the file is absent, empty, no NIfTI, or its header and its size contradict each other.
+    """
+    image = _open(path)
+    shape = tuple(int(size) for size in image.shape)
+    if not shape or min(shape) < 1:
+        raise UnreadableError(f"its header claims the shape {describe_shape(shape)}")
+    _refuse_impossible_size(path, image, shape)
+    affine = np.asarray(image.affine, dtype=float)
+    if not np.isfinite(affine).all() or abs(np.linalg.det(affine[:3, :3])) < 1e-9:
+        raise UnreadableError("its affine has no inverse (a voxel size of 0 or NaN)", "write it with a valid affine")
+    return Header(shape, affine)
+
+
+def read_voxels(path: Path) -> np.ndarray:
+    """Read the voxels of a file whose header :func:`read_header` accepts, to the end of a gzip, where its checksum is.
+
+    Returns:
+        Voxels in the type they are stored in, or in float64 where the header scales them.
+
+    Raises:
+        UnreadableError: when the file is truncated or damaged.
+    """
+    kind = type(_open(path))
+    try:
+        with gzip.open(path) if _is_gzip(path) else path.open("rb") as stream:
+            voxels = np.asanyarray(kind.from_stream(stream).dataobj)
+            stream.read(1)  # one byte past the voxels, or gzip does not compare its checksum
+    except Exception as error:  # nibabel hands on whatever a broken file raises in gzip, zlib, struct or NumPy
+        raise UnreadableError(_what_went_wrong(error)) from error
+    return voxels
+
+
+def _open(path: Path) -> nib.Nifti1Image:
+    """Let nibabel read the header, and turn whatever a broken file makes it raise into one sentence."""
+    try:
+        if path.stat().st_size == 0:
+            raise UnreadableError("the file is empty")
+        if _is_gzip(path) and not _starts_like_gzip(path):
+            raise UnreadableError("it is named .gz but is not compressed by gzip", "name it .nii, or " + WRITE_ANEW)
+        with nib.imageglobals.LoggingOutputSuppressor():
+            image = nib.load(path)
+    except UnreadableError:
+        raise
+    except Exception as error:
+        raise UnreadableError(_what_went_wrong(error)) from error
+    if not isinstance(image, nib.Nifti1Image):
+        raise UnreadableError(f"it is a {type(image).__name__}, not a NIfTI-1 or NIfTI-2 file", "convert it to NIfTI")
+    if image.get_data_dtype().kind not in "iuf":
+        raise UnreadableError(f"its voxels are {image.get_data_dtype()}, not plain numbers", "convert it to float32")
+    return image
+
+
+def _refuse_impossible_size(path: Path, image: nib.Nifti1Image, shape: tuple[int, ...]) -> None:
+    voxels = f"{describe_shape(shape)} voxels"
+    claimed = math.prod(shape) * image.get_data_dtype().itemsize
+    held = path.stat().st_size
+    if _is_gzip(path):
+        if claimed > GZIP_RATIO * held:
+            raise UnreadableError(f"its header claims {voxels}, more than {held:,} bytes of gzip can hold")
+    elif claimed + image.header.get_data_offset() > held:
+        raise UnreadableError(f"it is truncated: {voxels} take {claimed:,} bytes, the file has {held:,}")
+    if claimed > MAX_BYTES:
+        raise UnreadableError(
+            f"its header claims {claimed / 2**30:,.0f} GiB ({voxels}), more than the limit of {MAX_BYTES / 2**30:.0f}",
+            "check the header; resample or crop the volume if it is true",
+        )
+
+
+def _what_went_wrong(error: Exception) -> str:
+    if isinstance(error, EOFError):
+        return "it is truncated: the data ends too early"
+    if isinstance(error, zlib.error | gzip.BadGzipFile):
+        return f"its compressed data is damaged ({error})"
+    if isinstance(error, OSError) and error.strerror:
+        return f"it cannot be opened ({error.strerror})"
+    message = str(error).splitlines()[0] if str(error) else type(error).__name__
+    return f"it is not a readable NIfTI file ({message})"
+
+
+def _is_gzip(path: Path) -> bool:
+    return path.suffix.lower() == ".gz"
+
+
+def _starts_like_gzip(path: Path) -> bool:
+    with path.open("rb") as file:
+        return file.read(2) == b"\x1f\x8b"
+
+
+def describe_shape(shape: tuple[int, ...]) -> str:
+    """Write a shape as people do, ``240x240x155``."""
+    return "x".join(map(str, shape))

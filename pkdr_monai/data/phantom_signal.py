@@ -1,0 +1,106 @@
+"""From tissue to signal: relaxation times from the literature and the equations of spin echo and inversion recovery.
+
+Times are in milliseconds, concentrations of contrast agent in mmol/L, signals relative to pure water at full recovery.
+docs/phantom.md names the source of every number.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from pkdr_monai.data.phantom_lattice import Array
+
+__all__ = ["TISSUES", "Tissue", "contrast_enhanced_t1", "inversion_recovery", "nulling_inversion_time", "spin_echo"]
+
+
+class Tissue(NamedTuple):
+    """What the scanner sees of a tissue.
+
+    Args:
+        pd: proton density relative to water.
+        t1: longitudinal relaxation time at 1.5 T and at 3 T.
+        t2: transverse relaxation time at 1.5 T and at 3 T.
+        agent: concentration of contrast agent some minutes after a standard dose of 0.1 mmol/kg.
+    """
+
+    pd: float
+    t1: tuple[float, float]
+    t2: tuple[float, float]
+    agent: float
+
+
+TISSUES: dict[str, Tissue] = {
+    "white": Tissue(0.70, (646.0, 838.0), (78.0, 75.0), 0.010),
+    "grey": Tissue(0.82, (1197.0, 1607.0), (98.0, 99.0), 0.020),
+    "deep": Tissue(0.78, (1095.0, 1360.0), (84.0, 80.0), 0.020),
+    "csf": Tissue(1.00, (4300.0, 4300.0), (2000.0, 1700.0), 0.0),
+    "lesion": Tissue(0.80, (1000.0, 1250.0), (130.0, 125.0), 0.015),
+    "choroid": Tissue(0.90, (1350.0, 1650.0), (150.0, 140.0), 0.35),
+    "blood": Tissue(0.80, (1580.0, 1660.0), (45.0, 40.0), 0.70),
+    "oedema": Tissue(0.84, (1250.0, 1500.0), (160.0, 150.0), 0.016),
+    "solid": Tissue(0.86, (1400.0, 1680.0), (150.0, 140.0), 0.015),
+    "necrosis": Tissue(0.92, (2000.0, 2350.0), (270.0, 250.0), 0.030),
+}
+"""Healthy tissues and those of a glioma before contrast; ``solid`` is viable tumour, whether or not it will enhance.
+
+Blood's T2 is short to stand for the flow void: protons that leave the slice before the echo give no signal.
+"""
+
+
+def spin_echo(pd: Array, t1: Array, t2: Array, *, tr: float, te: float) -> Array:
+    """Return the signal of a spin echo, ``PD (1 - exp(-TR/T1)) exp(-TE/T2)``.
+
+    Args:
+        pd: proton density.
+        t1: longitudinal relaxation time, same shape.
+        t2: transverse relaxation time, same shape.
+        tr: repetition time.
+        te: echo time.
+
+    Example:
+        >>> white, csf = (spin_echo(t.pd, t.t1[1], t.t2[1], tr=600, te=12) for t in (TISSUES["white"], TISSUES["csf"]))
+        >>> bool(white > 2 * csf)
+        True
+    """
+    return pd * (1.0 - np.exp(-tr / t1)) * np.exp(-te / t2)
+
+
+def inversion_recovery(pd: Array, t1: Array, t2: Array, *, tr: float, te: float, ti: float) -> Array:
+    """Return the magnitude of an inversion recovery, ``PD |1 - 2 exp(-TI/T1) + exp(-TR/T1)| exp(-TE/T2)``.
+
+    Args:
+        pd: proton density.
+        t1: longitudinal relaxation time, same shape.
+        t2: transverse relaxation time, same shape.
+        tr: repetition time.
+        te: echo time.
+        ti: inversion time.
+    """
+    return pd * np.abs(1.0 - 2.0 * np.exp(-ti / t1) + np.exp(-tr / t1)) * np.exp(-te / t2)
+
+
+def nulling_inversion_time(t1: float, tr: float) -> float:
+    """Return the inversion time at which a tissue gives no signal, ``T1 (ln 2 - ln(1 + exp(-TR/T1)))``.
+
+    Example:
+        >>> round(nulling_inversion_time(4300.0, tr=9000.0))  # FLAIR's inversion time for CSF
+        2481
+    """
+    return float(t1 * (np.log(2.0) - np.log1p(np.exp(-tr / t1))))
+
+
+def contrast_enhanced_t1(t1: Array, agent: Array, relaxivity: float) -> Array:
+    """Return T1 in the presence of contrast agent, ``1/T1' = 1/T1 + r1 C``.
+
+    Args:
+        t1: longitudinal relaxation time before the injection.
+        agent: concentration C, same shape.
+        relaxivity: r1 in L/(mmol s).
+
+    Example:
+        >>> round(float(contrast_enhanced_t1(np.array(1680.0), np.array(0.2), 4.5)))
+        669
+    """
+    return 1.0 / (1.0 / t1 + relaxivity * agent / 1000.0)

@@ -1,0 +1,140 @@
+"""Divide the cases of a cohort into training, validation and test: seeded, stratified by grade, or as a file says."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections import Counter, defaultdict
+from collections.abc import Collection, Sequence
+from pathlib import Path
+
+from pkdr_monai.data.cases import Case
+from pkdr_monai.errors import InputError
+from pkdr_monai.files import read_json
+
+__all__ = ["FRACTIONS", "SECTIONS", "read_split", "split_cases"]
+
+SECTIONS = ("training", "validation", "test")
+FRACTIONS = (0.7, 0.1, 0.2)
+"""The paper's parts of training, validation and test cases."""
+
+SECTION_NAMES = {"train": "training", "val": "validation", **{section: section for section in SECTIONS}}
+LONGITUDINAL = re.compile(r"(?P<patient>BraTS-[A-Za-z]+-\d+)-\d+")  # BraTS 2023 and later number the scans of a patient
+
+
+def split_cases(cases: Sequence[Case], seed: int = 0, fractions: Sequence[float] = FRACTIONS) -> dict[str, list[str]]:
+    """Divide cases at random, the same way for the same seed, whatever order they come in.
+
+    Where every case has a grade, each part holds about as many high-grade cases, relative to its size, as the whole.
+    All scans of one patient, which BraTS numbers since 2023, go into one part. With three patients or more, no part
+    whose fraction is above 0 is empty.
+
+    Args:
+        cases: what to divide.
+        seed: chooses the division.
+        fractions: parts of training, validation and test patients; they sum to 1.
+
+    Returns:
+        Names of the cases for ``"training"``, ``"validation"`` and ``"test"``, each list sorted.
+
+    Raises:
+        InputError: when ``fractions`` are not three numbers of 0 or more, the first above 0, that sum to 1.
+
+    Example:
+        >>> cases = [Case(f"case{number}", {}) for number in range(10)]
+        >>> {section: len(names) for section, names in split_cases(cases).items()}
+        {'training': 7, 'validation': 1, 'test': 2}
+    """
+    if len(fractions) != 3 or min(fractions) < 0 or not fractions[0] or abs(sum(fractions) - 1) > 1e-6:
+        raise InputError(
+            f"split fractions are {tuple(fractions)}: expected three for training, validation and test that sum to 1, "
+            "0 or more and the first above 0."
+        )
+    scans = defaultdict(list)
+    for case in cases:
+        scans[_patient(case.name)].append(case)
+    patients = _spread_grades({patient: found[0].grade for patient, found in scans.items()}, seed)
+    sections = {}
+    start = 0
+    for section, count in zip(SECTIONS, _counts(len(patients), fractions), strict=True):
+        chosen = patients[start : start + count]
+        sections[section] = sorted(case.name for patient in chosen for case in scans[patient])
+        start += count
+    return sections
+
+
+def read_split(path: str | Path, known: Collection[str], excluded: Collection[str] = ()) -> dict[str, list[str]]:
+    """Read a division that somebody else made: ``{"train": [names], "val": [names], "test": [names]}``.
+
+    The keys may be ``training`` and ``validation`` too, and ``test`` may be absent.
+
+    Args:
+        path: a JSON file.
+        known: names of the cases that there are.
+        excluded: names of cases to leave out.
+
+    Raises:
+        InputError: when the file is none such, names a case that is not known, or names one twice.
+    """
+    content = read_json(path)
+    unknown = [key for key in content if key not in SECTION_NAMES] if isinstance(content, dict) else ["no object"]
+    lists = [] if unknown else list(content.values())
+    if unknown or not all(isinstance(names, list) and all(isinstance(name, str) for name in names) for names in lists):
+        raise InputError(f'{path}: expected {{"train": [names], "val": [names], "test": [names]}} and nothing else.')
+    sections: dict[str, list[str]] = {section: [] for section in SECTIONS}
+    for key, names in content.items():
+        sections[SECTION_NAMES[key]] += [name for name in names if name not in excluded]
+    counts = Counter(name for names in sections.values() for name in names)
+    repeated = sorted(name for name, count in counts.items() if count > 1)
+    if repeated:
+        raise InputError(f"{path} names {_some(repeated)} more than once: a case belongs into one part, once.")
+    absent = sorted(name for name in counts if name not in known)
+    if absent:
+        raise InputError(
+            f"{path} names {_some(absent)}, which the data set does not hold. Is it the split of another data set?"
+        )
+    return {section: sorted(names) for section, names in sections.items()}
+
+
+def _patient(name: str) -> str:
+    match = LONGITUDINAL.fullmatch(name)
+    return match["patient"] if match else name
+
+
+def _spread_grades(grades: dict[str, str | None], seed: int) -> list[str]:
+    """Shuffle patients so that every stretch of the list holds the grades in about the proportion of the whole.
+
+    The order of two patients depends on their names and the seed alone. Within a grade of n patients, the k-th lies at
+    (k + 1/2) / n of the list.
+    """
+
+    def chance(patient: str) -> str:
+        return hashlib.sha256(f"{seed}:{patient}".encode()).hexdigest()
+
+    strata = defaultdict(list)
+    for patient in sorted(grades, key=chance):
+        strata[grades[patient] if all(grades.values()) else None].append(patient)
+    place = {
+        patient: (rank + 0.5) / len(stratum) for stratum in strata.values() for rank, patient in enumerate(stratum)
+    }
+    return sorted(place, key=lambda patient: (place[patient], chance(patient)))
+
+
+def _counts(total: int, fractions: Sequence[float]) -> list[int]:
+    """Round ``total`` times each fraction so that the sum is right and no part is empty that need not be."""
+    exact = [round(total * fraction, 6) for fraction in fractions]
+    counts = [int(count) for count in exact]
+    by_remainder = sorted(range(3), key=lambda part: round(counts[part] - exact[part], 6))
+    for part in by_remainder[: total - sum(counts)]:
+        counts[part] += 1
+    for part in range(3):
+        largest = counts.index(max(counts))
+        if fractions[part] and not counts[part] and counts[largest] > 1:
+            counts[part] += 1
+            counts[largest] -= 1
+    return counts
+
+
+def _some(names: list[str], limit: int = 5) -> str:
+    more = f" and {len(names) - limit} more" if len(names) > limit else ""
+    return ", ".join(names[:limit]) + more

@@ -1,0 +1,107 @@
+"""The few transforms that MONAI lacks: choosing channels, and labels to regions and back."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping
+from typing import Any
+
+import torch
+from monai.config import KeysCollection
+from monai.data import MetaTensor
+from monai.transforms import MapTransform
+
+from pkdr_monai.regions import label_to_regions, regions_to_label
+
+__all__ = ["LabelToRegionsd", "RegionsToLabeld", "SelectChannelsd"]
+
+Data = Mapping[Hashable, Any]
+
+
+class SelectChannelsd(MapTransform):
+    """Keep, of a file that holds several modalities, the channels that its data-list entry names.
+
+    An entry without ``channels`` came from one file a modality and is left as it is.
+
+    Args:
+        keys: keys of channel-first images, ``(M, X, Y, Z)``.
+        channels_key: key of the entry's channel numbers.
+        allow_missing_keys: leave entries without the key as they are.
+
+    Example:
+        >>> entry = {"image": torch.zeros(4, 2, 2, 2), "channels": [3]}
+        >>> tuple(SelectChannelsd("image")(entry)["image"].shape)
+        (1, 2, 2, 2)
+    """
+
+    def __init__(self, keys: KeysCollection, channels_key: str = "channels", allow_missing_keys: bool = False) -> None:
+        super().__init__(keys, allow_missing_keys)
+        self.channels_key = channels_key
+
+    def __call__(self, data: Data) -> dict[Hashable, Any]:
+        """Return the entry with its images reduced to the chosen channels."""
+        entry = dict(data)
+        channels = entry.get(self.channels_key)
+        if channels is not None:
+            for key in self.key_iterator(entry):
+                entry[key] = entry[key][[int(channel) for channel in channels]]
+        return entry
+
+
+class LabelToRegionsd(MapTransform):
+    """Turn a label map ``(1, X, Y, Z)`` into the regions TC, WT, ET, ``(3, X, Y, Z)``, float32.
+
+    Args:
+        keys: keys of label maps.
+        label_scheme: scheme of entries that do not name their own under the key ``scheme``.
+        allow_missing_keys: leave entries without the key as they are.
+
+    Raises:
+        InputError: when a label value is not in the scheme.
+    """
+
+    def __init__(
+        self, keys: KeysCollection, label_scheme: str = "brats2018", allow_missing_keys: bool = False
+    ) -> None:
+        super().__init__(keys, allow_missing_keys)
+        self.label_scheme = label_scheme
+
+    def __call__(self, data: Data) -> dict[Hashable, Any]:
+        """Return the entry with regions in place of its label maps."""
+        entry = dict(data)
+        for key in self.key_iterator(entry):
+            scheme = entry.get("scheme", self.label_scheme)
+            entry[key] = _with_metadata_of(entry[key], label_to_regions(_plain(entry[key]), scheme))
+        return entry
+
+
+class RegionsToLabeld(MapTransform):
+    """Turn binary regions TC, WT, ET, ``(3, X, Y, Z)``, into a label map, uint8, ``(1, X, Y, Z)``.
+
+    Args:
+        keys: keys of regions.
+        label_scheme: scheme of the label values to write.
+        allow_missing_keys: leave entries without the key as they are.
+    """
+
+    def __init__(
+        self, keys: KeysCollection, label_scheme: str = "brats2018", allow_missing_keys: bool = False
+    ) -> None:
+        super().__init__(keys, allow_missing_keys)
+        self.label_scheme = label_scheme
+
+    def __call__(self, data: Data) -> dict[Hashable, Any]:
+        """Return the entry with label maps in place of its regions."""
+        entry = dict(data)
+        for key in self.key_iterator(entry):
+            entry[key] = _with_metadata_of(entry[key], regions_to_label(_plain(entry[key]), self.label_scheme))
+        return entry
+
+
+def _plain(tensor: torch.Tensor) -> torch.Tensor:
+    return tensor.as_tensor() if isinstance(tensor, MetaTensor) else tensor
+
+
+def _with_metadata_of(source: torch.Tensor, tensor: torch.Tensor) -> torch.Tensor:
+    if not isinstance(source, MetaTensor):
+        return tensor
+    return MetaTensor(tensor, meta=source.meta, applied_operations=source.applied_operations)

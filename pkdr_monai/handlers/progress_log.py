@@ -1,0 +1,90 @@
+"""A line for each epoch, and for each half minute of a long one, with the time that is left."""
+
+from __future__ import annotations
+
+import logging
+import statistics
+import time
+
+import ignite.distributed as idist
+from ignite.engine import Engine, Events
+
+from pkdr_monai.handlers.history import History
+
+__all__ = ["ProgressLog"]
+
+SILENCE = 30.0  # seconds without a line within an epoch
+RECENT_EPOCHS = 20  # epochs whose median time is the estimate for those to come
+
+
+class ProgressLog:
+    """Log each epoch's loss, validation Dice and the estimated time left. Attach it behind its :class:`History`.
+
+    Args:
+        history: rows to speak of.
+        name: name of the run, at the start of each line.
+    """
+
+    def __init__(self, history: History, name: str = "training") -> None:
+        self.history = history
+        self.name = name
+        self.logger = logging.getLogger("pkdr_monai")
+        self._last_line = 0.0
+        self._epoch_started = 0.0
+        self._seconds: list[float] = []
+
+    def attach(self, engine: Engine) -> None:
+        """Register with the trainer; only the first process of a distributed run speaks."""
+        if idist.get_rank() == 0:
+            engine.add_event_handler(Events.EPOCH_STARTED, self.start)
+            engine.add_event_handler(Events.ITERATION_COMPLETED, self.step)
+            engine.add_event_handler(Events.EPOCH_COMPLETED, self.close)
+
+    def start(self, engine: Engine) -> None:
+        """Begin an epoch."""
+        self._epoch_started = self._last_line = time.perf_counter()
+
+    def step(self, engine: Engine) -> None:
+        """Break a long silence within an epoch."""
+        now = time.perf_counter()
+        if now - self._last_line < SILENCE:
+            return
+        self._last_line = now
+        length, epochs = engine.state.epoch_length or 1, engine.state.max_epochs or 1
+        done = (engine.state.iteration - 1) % length + 1
+        estimate = (now - self._epoch_started) / done * length
+        left = estimate * (epochs - engine.state.epoch + 1) - (now - self._epoch_started)
+        self.logger.info(
+            f"{self.name}: epoch {engine.state.epoch}/{epochs}, step {done}/{length}, about {duration(left)} left"
+        )
+
+    def close(self, engine: Engine) -> None:
+        """Sum an epoch up."""
+        row, epoch, epochs = self.history.rows[-1], engine.state.epoch, engine.state.max_epochs or 1
+        self._seconds.append(row["seconds"])
+        left = statistics.median(self._seconds[-RECENT_EPOCHS:]) * (epochs - epoch)
+        metrics = [
+            f"{name.removeprefix('val_mean_dice').strip('_') or 'mean'} {row[name]:.3f}"
+            for name in row
+            if "dice" in name
+        ]
+        dice = f", validation Dice {' '.join(metrics)}" if metrics else ""
+        self.logger.info(
+            f"{self.name}: epoch {epoch}/{epochs}, loss {row['loss']:.4f}{dice}, "
+            f"{row['seconds']:.1f} s, about {duration(left)} left"
+        )
+
+
+def duration(seconds: float) -> str:
+    """Write a duration as people say it.
+
+    Example:
+        >>> duration(7), duration(75), duration(7380)
+        ('7 s', '1 min 15 s', '2 h 03 min')
+    """
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02d} s"
+    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"

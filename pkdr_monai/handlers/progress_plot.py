@@ -1,0 +1,95 @@
+"""The history of a run as a picture: is it learning, and where is it?"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import ignite.distributed as idist
+from ignite.engine import Engine, Events
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from pkdr_monai.files import atomic_write
+from pkdr_monai.handlers.history import History
+
+__all__ = ["ProgressPlot", "draw_history"]
+
+Rows = Sequence[dict[str, float]]
+
+
+class ProgressPlot:
+    """Draw the loss, its parts, the validation Dice and the learning rate by epoch into ``progress.png``.
+
+    Args:
+        history: rows to draw.
+        path: picture to write.
+        title: title of the picture.
+        interval: seconds that must pass between two drawings, so that short epochs are not spent on them.
+    """
+
+    def __init__(self, history: History, path: str | Path, title: str = "", interval: float = 30.0) -> None:
+        self.history = history
+        self.path = Path(path)
+        self.title = title
+        self.interval = interval
+        self._drawn = float("-inf")
+
+    def attach(self, engine: Engine) -> None:
+        """Register with the trainer; only the first process of a distributed run draws."""
+        if idist.get_rank() == 0:
+            engine.add_event_handler(Events.EPOCH_COMPLETED, self)
+            engine.add_event_handler(Events.COMPLETED, self)
+
+    def __call__(self, engine: Engine) -> None:
+        """Draw, unless the last picture is fresh."""
+        finished = engine.last_event_name == Events.COMPLETED
+        if not self.history.rows or (not finished and time.perf_counter() - self._drawn < self.interval):
+            return
+        draw_history(self.history.rows, self.path, self.title)
+        self._drawn = time.perf_counter()
+
+
+def draw_history(rows: Rows, path: str | Path, title: str = "") -> None:
+    """Draw the rows of a :class:`History` into a PNG file.
+
+    Args:
+        rows: at least one row, each with ``epoch`` and ``loss``.
+        path: picture to write, atomically.
+        title: title of the picture.
+    """
+    figure = Figure(figsize=(11, 6.5), layout="constrained")
+    FigureCanvasAgg(figure)
+    (total, dice), (parts, rate) = figure.subplots(2, 2)
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    metrics = [name for name in names if "dice" in name]
+    others = {"epoch", "loss", "learning_rate", "seconds"}
+    _draw(total, rows, ["loss"], "training loss")
+    total.set_yscale("log")
+    _draw(dice, rows, metrics, "validation Dice")
+    _draw(parts, rows, [name for name in names if name not in others | set(metrics)], "parts of the loss, unweighted")
+    parts.set_yscale("symlog", linthresh=1e-3)
+    _draw(rate, rows, ["learning_rate"], "learning rate")
+    figure.suptitle(title)
+    with atomic_write(path) as file:
+        figure.savefig(file, format="png", dpi=100)
+
+
+def _draw(axes: Axes, rows: Rows, names: Sequence[str], title: str) -> None:
+    axes.set_title(title, fontsize=10)
+    axes.set_xlabel("epoch")
+    for name in names:
+        drawn = [row for row in rows if name in row]
+        axes.plot(
+            [row["epoch"] for row in drawn],
+            [row[name] for row in drawn],
+            label=name.removeprefix("val_").replace("_", " "),
+            linewidth=1.2,
+        )
+    if len(names) > 1:
+        axes.legend(fontsize=8)
+    if names and all("dice" in name for name in names):
+        axes.set_ylim(0, 1)
+    axes.grid(alpha=0.3)

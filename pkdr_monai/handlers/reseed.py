@@ -1,0 +1,37 @@
+"""Fresh, known randomness at every epoch's start, so that a resumed run draws what an uninterrupted one would."""
+
+from __future__ import annotations
+
+import ignite.distributed as idist
+from ignite.engine import Engine, Events
+from monai.transforms import Compose
+from monai.utils import set_determinism
+
+__all__ = ["ReseedEachEpoch"]
+
+
+class ReseedEachEpoch:
+    """Seed all generators with ``seed + epoch`` when an epoch starts.
+
+    A checkpoint can then leave out the state of every generator: whatever drew numbers before, epoch ``n`` always draws
+    the same. Each process of a distributed run gets a seed of its own.
+
+    Args:
+        seed: seed of the run.
+        transform: transform of the training data set; without workers its random state lives in this process.
+    """
+
+    def __init__(self, seed: int, transform: Compose | None = None) -> None:
+        self.seed = seed
+        self.transform = transform
+
+    def attach(self, engine: Engine) -> None:
+        """Register with the trainer."""
+        engine.add_event_handler(Events.EPOCH_STARTED, self)
+
+    def __call__(self, engine: Engine) -> None:
+        """Seed for the epoch that starts."""
+        seed = (self.seed + engine.state.epoch) * idist.get_world_size() + idist.get_rank()
+        set_determinism(seed)
+        if self.transform is not None:
+            self.transform.set_random_state(seed)

@@ -1,0 +1,127 @@
+"""Everything a run needs to go on after it was killed, and the network that it is all for."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import ignite.distributed as idist
+import torch
+from ignite.engine import Engine, Events
+from torch import nn
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
+
+from pkdr_monai.errors import InputError
+from pkdr_monai.files import atomic_write
+from pkdr_monai.networks import read_tensors
+
+__all__ = ["TrainingCheckpoint"]
+
+
+class TrainingCheckpoint:
+    """Save a run after every epoch, continue it from there, and keep the best and the last network.
+
+    Three files, each replaced atomically: ``checkpoint.pt`` holds the distiller (student, heads, projectors), the
+    optimiser, the schedule, the epoch and the best validation so far; ``model.pt`` holds the deployable network of the
+    best validation, ``model_last.pt`` that of the last epoch, both as plain state dicts. Attach it behind the
+    validation and the schedule. With :class:`ReseedEachEpoch`, a run killed anywhere and resumed ends with the very
+    weights of an uninterrupted one.
+
+    Args:
+        directory: folder of the three files.
+        network: the deployable network.
+        distiller: all that trains, the network included.
+        optimizer: optimiser of the distiller.
+        lr_scheduler: schedule of the learning rate.
+        evaluator: validation engine; its key metric decides which network is best.
+        resume: continue from ``checkpoint.pt``; without one, start afresh.
+        interval: epochs between two checkpoints.
+    """
+
+    def __init__(
+        self,
+        directory: str | Path,
+        network: nn.Module,
+        distiller: nn.Module,
+        optimizer: Optimizer,
+        lr_scheduler: LRScheduler,
+        evaluator: Engine,
+        resume: bool = False,
+        interval: int = 1,
+    ) -> None:
+        self.directory = Path(directory)
+        self.network = network
+        self.parts: dict[str, Any] = {"distiller": distiller, "optimizer": optimizer, "lr_scheduler": lr_scheduler}
+        self.evaluator = evaluator
+        self.resume = resume
+        self.interval = interval
+        self._started = False
+
+    def attach(self, engine: Engine) -> None:
+        """Register with the trainer."""
+        engine.add_event_handler(Events.STARTED, self.start)
+        engine.add_event_handler(Events.EPOCH_COMPLETED, self.save)
+        engine.add_event_handler(Events.COMPLETED, self.finish)
+
+    def start(self, engine: Engine) -> None:
+        """Restore the run, or make sure that a new one overwrites nothing.
+
+        Raises:
+            InputError: when the folder holds a run that is not to be resumed, or a checkpoint of another one.
+        """
+        if self._started:  # a federated client calls run() round by round
+            return
+        self._started = True
+        path = self.directory / "checkpoint.pt"
+        if not self.resume:
+            present = [name for name in ("checkpoint.pt", "model.pt") if (self.directory / name).exists()]
+            if present:
+                raise InputError(
+                    f"{self.directory} already holds {present[0]} of another run. Continue that run with "
+                    "--resume true, or give this one its own folder with --output_dir."
+                )
+        elif path.exists():
+            self._restore(engine, path)
+
+    def _restore(self, engine: Engine, path: Path) -> None:
+        state = read_tensors(path)
+        try:
+            for name, part in self.parts.items():
+                part.load_state_dict(state[name])
+            epoch = int(state["epoch"])
+            best_metric, best_epoch = state["best_metric"], state["best_metric_epoch"]
+        except (KeyError, ValueError, RuntimeError, TypeError, AttributeError) as error:
+            raise InputError(
+                f"{path} was written by a run with other settings ({str(error).splitlines()[0][:200]}). "
+                "Resume with the settings of that run, or give this one its own --output_dir."
+            ) from error
+        engine.state.epoch = epoch
+        engine.state.iteration = epoch * (engine.state.epoch_length or 0)
+        validation: Any = self.evaluator.state  # MONAI adds the best metric to Ignite's state
+        validation.best_metric, validation.best_metric_epoch = best_metric, best_epoch
+
+    def save(self, engine: Engine) -> None:
+        """Write the best network if this epoch's is, then the checkpoint."""
+        if idist.get_rank() != 0:
+            return
+        epoch = engine.state.epoch
+        validation: Any = self.evaluator.state
+        if validation.best_metric_epoch == epoch:
+            _write(self.directory / "model.pt", self.network.state_dict())
+        if epoch % self.interval == 0 or epoch == engine.state.max_epochs:
+            state: dict[str, Any] = {name: part.state_dict() for name, part in self.parts.items()}
+            state["epoch"] = epoch
+            state["best_metric"] = float(validation.best_metric)
+            state["best_metric_epoch"] = validation.best_metric_epoch
+            _write(self.directory / "checkpoint.pt", state)
+
+    def finish(self, engine: Engine) -> None:
+        """Write the network of the last epoch."""
+        if idist.get_rank() == 0:
+            _write(self.directory / "model_last.pt", self.network.state_dict())
+
+
+def _write(path: Path, state: dict[str, Any]) -> None:
+    with atomic_write(path) as file:
+        torch.save(state, file)

@@ -1,0 +1,45 @@
+"""The losses of the paper, one file an equation; each is of use without the rest of this package.
+
+=================================  ========  ============================================================
+:class:`PatchSelectionLoss`        Eq. 1-4   which patches hold tumour, asked of the encoder
+:class:`PixelKDLoss`               Eq. 5     the teacher's probability in every voxel
+:class:`PatchKDLoss`               Eq. 6     the teacher's opinion on every patch
+:class:`PatchContrastiveLoss`      Eq. 7     tumour patches unlike healthy ones, alike in both networks
+:class:`SegmentationLoss`          Eq. 8     the label of every voxel
+:class:`PKDRLoss`                  Eq. 9     their weighted sum
+=================================  ========  ============================================================
+
+All take logits. All average over the batch and the positions and sum over the regions, so that their weights keep their
+meaning whatever the crop. All work in float32 at least, under autocast and with low-precision inputs too.
+
+A loss that a training here can use, :class:`PKDRLoss` or that of another method, keeps one contract:
+
+* ``loss(prediction, label)`` returns a scalar. ``prediction`` is what the Distiller returns: ``{"student": {...},
+  "teacher": {...}}``, tensors by name; ``label`` is ``(B, 3, X, Y, Z)``. A tensor that it needs and does not find, it
+  names in a ``ValueError``.
+* After the call ``loss.parts`` holds the value of each of its terms before weighting, by name, as scalars without
+  gradient, on the device: whoever logs them decides when to wait for it. ``parts`` is new in each call.
+"""
+
+from pkdr_monai.losses.patch_contrastive import PatchContrastiveLoss, patch_contrastive_terms
+from pkdr_monai.losses.patch_kd import PatchKDLoss
+from pkdr_monai.losses.patch_selection import PatchSelectionLoss, patch_labels, patch_selection_loss
+from pkdr_monai.losses.pixel_kd import PixelKDLoss, sigmoid_distillation
+from pkdr_monai.losses.pkdr import PKDRLoss
+from pkdr_monai.losses.segmentation import SegmentationLoss, cross_entropy, dice_loss, segmentation_loss
+
+__all__ = [
+    "PKDRLoss",
+    "PatchContrastiveLoss",
+    "PatchKDLoss",
+    "PatchSelectionLoss",
+    "PixelKDLoss",
+    "SegmentationLoss",
+    "cross_entropy",
+    "dice_loss",
+    "patch_contrastive_terms",
+    "patch_labels",
+    "patch_selection_loss",
+    "segmentation_loss",
+    "sigmoid_distillation",
+]

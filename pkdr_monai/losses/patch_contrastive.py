@@ -1,0 +1,144 @@
+"""Eq. 7: tumour patches should look unlike healthy ones, and alike in both networks."""
+
+from __future__ import annotations
+
+from typing import Literal, get_args
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch.nn.modules.loss import _Loss
+
+from pkdr_monai.losses.inputs import at_least_float32, check_positive, check_same_shape, plain
+from pkdr_monai.losses.negatives import negative_logsumexp
+
+__all__ = ["Negatives", "PatchContrastiveLoss", "patch_contrastive_terms"]
+
+Negatives = Literal["sample", "batch"]
+DENSE_ELEMENTS = 2**22  # up to so many similarities the masked matrix is fastest, and a GPU need not be waited for
+
+
+class PatchContrastiveLoss(_Loss):
+    r"""Make each patch of the student resemble the same patch of the teacher and no patch of the other class.
+
+    The classes are foreground (the patch holds tumour) and background. With the cosine similarity between the student's
+    vector :math:`s_i` and the teacher's :math:`t_j`, and :math:`b_i` the class of patch :math:`i` (Eq. 7):
+
+    .. math::
+        L_{cont} = - \frac{1}{N} \sum_i \log \frac{\exp(\cos(s_i, t_i) / \tau)}
+        {\exp(\cos(s_i, t_i) / \tau) + \sum_{j: b_j \ne b_i} \exp(\cos(s_i, t_j) / \tau)}
+
+    Other patches of the anchor's own class are in neither sum, which is where this differs from InfoNCE. The mean runs
+    over all patches and the batch. A volume of one class has no negatives and adds exactly zero. The arithmetic is in
+    float32 at least, inside autocast too.
+
+    No N x N matrix is made when N is large: only the similarities between both classes are computed, in pieces, and
+    again in the backward pass, so that memory grows with N.
+
+    Args:
+        temperature: :math:`\tau`, above 0; the paper does not give it.
+        negatives: ``"sample"``: the teacher's patches of the same volume, the paper's words taken literally;
+            ``"batch"``: of all volumes in the batch, which helps crops without tumour.
+        class_balanced: average foreground and background anchors apart, then both means. The paper's plain mean leaves
+            most of the weight to the background.
+        detach_teacher: stop the gradient at the teacher's vectors. By default it flows, because a projector that both
+            networks share learns from both sides; the teacher's own embedding has to be detached before the projector.
+
+    Raises:
+        ValueError: when an argument is none of these.
+
+    Example:
+        >>> student = torch.eye(2)[:, [0, 0, 1]].reshape(1, 2, 3, 1, 1)  # three patches of two features
+        >>> foreground = torch.tensor([1, 1, 0]).reshape(1, 1, 3, 1, 1)
+        >>> loss = PatchContrastiveLoss(temperature=0.1)
+        >>> f"{loss(student, student, foreground):.4f}"  # as close to its twin, as far from the other class as can be
+        '0.0001'
+        >>> f"{loss(student, student.flip(1), foreground):.4f}"  # the other way round
+        '10.2311'
+    """
+
+    def __init__(
+        self,
+        temperature: float = 0.1,
+        negatives: Negatives = "sample",
+        *,
+        class_balanced: bool = False,
+        detach_teacher: bool = False,
+    ) -> None:
+        super().__init__()
+        check_positive("PatchContrastiveLoss", temperature=temperature)
+        if negatives not in get_args(Negatives):
+            known = ", ".join(get_args(Negatives))
+            raise ValueError(f"PatchContrastiveLoss expects negatives to be one of {known}, but it is {negatives!r}.")
+        self.temperature = temperature
+        self.negatives = negatives
+        self.class_balanced = class_balanced
+        self.detach_teacher = detach_teacher
+
+    def forward(self, student: Tensor, teacher: Tensor, patch_label: Tensor) -> Tensor:
+        """Return the loss, a scalar.
+
+        Args:
+            student: projected embedding of the student, one vector a patch, ``(B, D, X/P, Y/P, Z/P)``.
+            teacher: projected embedding of the teacher, of the same shape.
+            patch_label: above 0 where a patch holds tumour of any kind, ``(B, 1, X/P, Y/P, Z/P)``.
+
+        Raises:
+            ValueError: when the shapes do not fit.
+        """
+        if self.detach_teacher:
+            teacher = teacher.detach()
+        terms = patch_contrastive_terms(student, teacher, patch_label, self.temperature, self.negatives)
+        if not self.class_balanced:
+            return terms.mean()
+        foreground = (plain(patch_label) > 0).flatten(1)  # (B, N)
+        return 0.5 * (_mean_where(foreground, terms) + _mean_where(~foreground, terms))
+
+
+def patch_contrastive_terms(
+    student: Tensor, teacher: Tensor, patch_label: Tensor, temperature: float, negatives: Negatives = "sample"
+) -> Tensor:
+    """Return what each patch, as the anchor, adds to the loss before averaging, ``(B, N)``.
+
+    It is good for a closer look, such as the mean over foreground anchors beside that over background anchors.
+    Arguments are those of :class:`PatchContrastiveLoss`.
+    """
+    check_same_shape(
+        "PatchContrastiveLoss", "Give both sides projections of one width.", student=student, teacher=teacher
+    )
+    expected = (student.shape[0], 1, *student.shape[2:])
+    if tuple(patch_label.shape) != expected:
+        raise ValueError(
+            f"PatchContrastiveLoss expects patch_label, one channel of foreground, to be {expected} beside embeddings "
+            f"of {tuple(student.shape)}, but it is {tuple(patch_label.shape)}."
+        )
+    student, teacher = (at_least_float32(plain(embedding)).flatten(2) for embedding in (student, teacher))  # (B, D, N)
+    foreground = (plain(patch_label) > 0).flatten(1)  # (B, N)
+    shape = foreground.shape
+    if negatives == "batch":  # the whole batch is one long volume
+        student, teacher = (embedding.transpose(0, 1).flatten(1)[None] for embedding in (student, teacher))
+        foreground = foreground.flatten()[None]
+    dense = foreground.numel() * foreground.shape[1] <= DENSE_ELEMENTS
+    with torch.autocast(student.device.type, enabled=False):
+        student, teacher = F.normalize(student, dim=1), F.normalize(teacher, dim=1)
+        terms = (_dense_terms if dense else _split_terms)(student, teacher, foreground, temperature)
+    return terms.reshape(shape)
+
+
+def _dense_terms(student: Tensor, teacher: Tensor, foreground: Tensor, temperature: float) -> Tensor:
+    """Compute all similarities, then leave out those within a class."""
+    similarity = student.transpose(1, 2) @ teacher / temperature  # (B, N, N), anchor by teacher vector
+    same_class = foreground[:, :, None] == foreground[:, None, :]  # (B, N, N)
+    itself = torch.eye(similarity.shape[1], dtype=torch.bool, device=similarity.device)
+    candidates = similarity.masked_fill(same_class & ~itself, -torch.inf)
+    return candidates.logsumexp(2) - similarity.diagonal(dim1=1, dim2=2)  # (B, N)
+
+
+def _split_terms(student: Tensor, teacher: Tensor, foreground: Tensor, temperature: float) -> Tensor:
+    """Compute only the similarities between both classes, without keeping them."""
+    positive = (student * teacher).sum(1) / temperature  # (B, N)
+    return F.softplus(negative_logsumexp(student, teacher, foreground, temperature) - positive)  # (B, N)
+
+
+def _mean_where(chosen: Tensor, terms: Tensor) -> Tensor:
+    return (terms * chosen).sum() / chosen.sum().clamp(min=1)

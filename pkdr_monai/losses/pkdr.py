@@ -1,0 +1,161 @@
+"""Eq. 9: everything the student learns from, in one weighted sum."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Collection, Mapping
+
+import torch
+from torch import Tensor
+from torch.nn.modules.loss import _Loss
+
+from pkdr_monai.losses.patch_contrastive import PatchContrastiveLoss
+from pkdr_monai.losses.patch_kd import PatchKDLoss
+from pkdr_monai.losses.patch_selection import PatchSelectionLoss, patch_labels
+from pkdr_monai.losses.pixel_kd import PixelKDLoss
+from pkdr_monai.losses.segmentation import SegmentationLoss
+
+__all__ = ["PKDRLoss"]
+
+NEEDS: dict[str, tuple[tuple[str, str], ...]] = {
+    "segmentation": (("student", "logits"),),
+    "patch_selection": (("student", "patch_logits"),),
+    "pixel_kd": (("student", "logits"), ("teacher", "logits")),
+    "patch_kd": (("student", "patch_logits"), ("teacher", "patch_logits")),
+    "patch_contrastive": (("student", "projection"), ("teacher", "projection")),
+}
+"""The terms in the order of the paper, and the tensors of a prediction that each needs."""
+
+REMEDY: dict[tuple[str, str], str] = {
+    ("student", "logits"): "Let the prediction hold the network's output",
+    ("student", "patch_logits"): "Give the student a patch-selection head",
+    ("student", "projection"): "Give the student the projector as a head",
+    ("teacher", "logits"): "Train beside a teacher",
+    ("teacher", "patch_logits"): "Take a teacher that has a patch-selection head",
+    ("teacher", "projection"): "Give the teacher the projector as a head",
+}
+
+Prediction = Mapping[str, Mapping[str, Tensor]]
+
+
+class PKDRLoss(_Loss):
+    r"""Train a student on the labels and on its teacher: the whole loss of the method.
+
+    .. math::
+        L = L_{seg} + \alpha L_{ps} + \beta (L_{kd} + L_{pskd} + L_{cont})
+
+    (Eq. 9). A term whose weight is 0 or that ``without`` names is not computed and its tensors may be missing, so this
+    is also the loss of the methods around the paper's own: ``alpha=0, beta=0`` trains the plain unimodal student,
+    ``alpha=1, beta=0`` pretrains the teacher, and ``without`` gives the rows of Table 3.
+
+    Args:
+        alpha: weight of the patch-selection loss, 0 or more.
+        beta: common weight of the three distillation losses, 0 or more.
+        segmentation: loss for Eq. 8; ``None`` means :class:`~pkdr_monai.losses.SegmentationLoss` as it comes.
+        patch_selection: loss for Eq. 4; it also says the patch size. ``None`` means as it comes, here and below.
+        pixel_kd: loss for Eq. 5.
+        patch_kd: loss for Eq. 6.
+        patch_contrastive: loss for Eq. 7.
+        without: names of terms to leave out, among ``segmentation``, ``patch_selection``, ``pixel_kd``, ``patch_kd``
+            and ``patch_contrastive``.
+
+    Attributes:
+        weights: the weight of each term that takes part, by name.
+        parts: after a call, the value of each term computed, before its weight: scalars without gradient, by name.
+
+    Raises:
+        ValueError: when a weight is negative or not finite, a name is unknown, or no term is left.
+
+    Example:
+        >>> label = torch.zeros(1, 3, 32, 32, 32)
+        >>> label[..., :9] = 1
+        >>> output = {
+        ...     "logits": torch.zeros(1, 3, 32, 32, 32),
+        ...     "patch_logits": torch.zeros(1, 3, 2, 2, 2),
+        ...     "projection": torch.ones(1, 128, 2, 2, 2),
+        ... }
+        >>> loss = PKDRLoss()
+        >>> f"{loss({'student': output, 'teacher': output}, label):.3f}"
+        '8.531'
+        >>> {name: f"{value:.3f}" for name, value in loss.parts.items()}  # doctest: +NORMALIZE_WHITESPACE
+        {'segmentation': '3.491', 'patch_selection': '3.079', 'pixel_kd': '2.079', 'patch_kd': '2.079',
+         'patch_contrastive': '1.609'}
+    """
+
+    def __init__(
+        self,
+        alpha: float = 0.7,
+        beta: float = 0.5,
+        *,
+        segmentation: _Loss | None = None,
+        patch_selection: PatchSelectionLoss | None = None,
+        pixel_kd: _Loss | None = None,
+        patch_kd: _Loss | None = None,
+        patch_contrastive: _Loss | None = None,
+        without: Collection[str] = (),
+    ) -> None:
+        super().__init__()
+        self.weights = _weights(alpha, beta, without)
+        self.segmentation = segmentation or SegmentationLoss()
+        self.patch_selection = patch_selection or PatchSelectionLoss()
+        self.pixel_kd = pixel_kd or PixelKDLoss()
+        self.patch_kd = patch_kd or PatchKDLoss()
+        self.patch_contrastive = patch_contrastive or PatchContrastiveLoss()
+        self.parts: dict[str, Tensor] = {}
+
+    def forward(self, prediction: Prediction, label: Tensor) -> Tensor:
+        """Return the weighted sum, a scalar, and leave its parts in :attr:`parts`.
+
+        Args:
+            prediction: ``{"student": ..., "teacher": ...}``, each with ``"logits"`` ``(B, C, X, Y, Z)``,
+                ``"patch_logits"`` ``(B, C, X/P, Y/P, Z/P)`` and ``"projection"`` ``(B, D, X/P, Y/P, Z/P)``.
+            label: 1 inside a region and 0 outside, ``(B, C, X, Y, Z)``.
+
+        Raises:
+            ValueError: when a tensor is missing that a term needs, or shapes do not fit.
+        """
+        _check_complete(prediction, self.weights)
+        student, teacher = prediction.get("student", {}), prediction.get("teacher", {})
+        if "patch_selection" in self.weights or "patch_contrastive" in self.weights:
+            patch_label = patch_labels(label, self.patch_selection.patch_size)  # (B, C, X/P, Y/P, Z/P)
+            foreground = patch_label.amax(1, keepdim=True)  # (B, 1, X/P, Y/P, Z/P), tumour of any kind
+        compute: dict[str, Callable[[], Tensor]] = {
+            "segmentation": lambda: self.segmentation(student["logits"], label),
+            "patch_selection": lambda: self.patch_selection(student["patch_logits"], label, patch_label),
+            "pixel_kd": lambda: self.pixel_kd(student["logits"], teacher["logits"]),
+            "patch_kd": lambda: self.patch_kd(student["patch_logits"], teacher["patch_logits"]),
+            "patch_contrastive": lambda: self.patch_contrastive(
+                student["projection"], teacher["projection"], foreground
+            ),
+        }
+        terms = {name: compute[name]() for name in self.weights}
+        self.parts = {name: value.detach() for name, value in terms.items()}
+        return torch.stack([self.weights[name] * value for name, value in terms.items()]).sum()
+
+
+def _weights(alpha: float, beta: float, without: Collection[str]) -> dict[str, float]:
+    """Return the weight of each term that takes part."""
+    for name, weight in (("alpha", alpha), ("beta", beta)):
+        if not (math.isfinite(weight) and weight >= 0):
+            raise ValueError(f"PKDRLoss expects {name} to be a finite number, 0 or more, but it is {weight!r}.")
+    without = {without} if isinstance(without, str) else set(without)
+    unknown = sorted(without - set(NEEDS))
+    if unknown:
+        raise ValueError(f"PKDRLoss has no term {unknown[0]!r} to leave out: its terms are {', '.join(NEEDS)}.")
+    full = dict(zip(NEEDS, (1.0, alpha, beta, beta, beta), strict=True))
+    weights = {name: weight for name, weight in full.items() if weight and name not in without}
+    if not weights:
+        raise ValueError("PKDRLoss has no term left: keep one, or give it a weight (alpha, beta) above 0.")
+    return weights
+
+
+def _check_complete(prediction: Prediction, weights: Mapping[str, float]) -> None:
+    for term in weights:
+        for network, output in NEEDS[term]:
+            if prediction.get(network, {}).get(output) is None:
+                came = [f"{name}/{key}" for name, outputs in prediction.items() for key in outputs]
+                raise ValueError(
+                    f"PKDRLoss needs prediction[{network!r}][{output!r}] for its term {term!r}, but the prediction has "
+                    f"only {', '.join(came) or 'nothing'}. {REMEDY[network, output]}, or leave the term out: "
+                    f"without=({term!r},)."
+                )

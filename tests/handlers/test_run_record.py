@@ -1,0 +1,55 @@
+"""A run says what it was, while it runs and afterwards."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from ignite.engine import Events
+
+from pkdr_monai.handlers import RunRecord
+
+DATA_LIST = {"name": "cohort", "hash": "abc", "training": [1, 2], "validation": [3], "test": []}
+
+
+def _record(run, path: Path, **settings: object) -> RunRecord:
+    return RunRecord(path, {"seed": 3, **settings}, DATA_LIST, torch.device("cpu"), run.evaluator)
+
+
+def test_a_finished_run_is_recorded_with_its_best_epoch(make_run, tmp_path: Path) -> None:
+    run = make_run()
+    _record(run, tmp_path / "run.json").attach(run.trainer)
+    run.go(4)
+    record = json.loads((tmp_path / "run.json").read_text())
+    assert record["status"] == "finished"
+    assert record["best"] == {"metric": "val_mean_dice", "value": 1.0, "epoch": 2}
+    assert record["data_list"] == {
+        "name": "cohort",
+        "hash": "abc",
+        "cases": {"training": 2, "validation": 1, "test": 0},
+    }
+    assert record["environment"]["torch"].startswith(torch.__version__.split("+")[0])
+    assert record["peak_memory_mib"] > 0
+    assert (record["first_epoch"], record["epoch"], record["max_epochs"]) == (1, 4, 4)
+
+
+def test_a_failed_run_says_why_and_still_fails(make_run, tmp_path: Path) -> None:
+    run = make_run()
+    _record(run, tmp_path / "run.json").attach(run.trainer)
+
+    @run.trainer.on(Events.EPOCH_COMPLETED)
+    def _fail() -> None:
+        raise RuntimeError("the disk is full")
+
+    with pytest.raises(RuntimeError, match="the disk is full"):
+        run.go(2)
+    record = json.loads((tmp_path / "run.json").read_text())
+    assert (record["status"], record["error"]) == ("failed", "RuntimeError: the disk is full")
+
+
+def test_the_hash_follows_the_settings(make_run, tmp_path: Path) -> None:
+    run = make_run()
+    hashes = {_record(run, tmp_path / "r.json", loss=loss).record["settings_hash"] for loss in (1, 2, 1)}
+    assert len(hashes) == 2

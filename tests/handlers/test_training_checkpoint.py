@@ -1,0 +1,111 @@
+"""A run that was killed goes on as if nothing had happened, and nobody's work is overwritten."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from ignite.engine import Events
+
+from pkdr_monai.errors import InputError
+
+
+class KilledError(RuntimeError):
+    pass
+
+
+def _kill_in_epoch(run, epoch: int) -> None:
+    @run.trainer.on(Events.ITERATION_COMPLETED)
+    def _die(engine) -> None:
+        if engine.state.epoch == epoch:
+            raise KilledError
+
+
+def _weights(path: Path) -> dict[str, torch.Tensor]:
+    return torch.load(path, weights_only=True)
+
+
+@pytest.mark.parametrize("killed_in", [1, 2, 3, 4, 6])
+def test_a_resumed_run_ends_with_the_very_same_weights(make_run, tmp_path: Path, killed_in: int) -> None:
+    make_run("whole").go(6)
+    first = make_run("broken", resume=True)
+    _kill_in_epoch(first, killed_in)
+    with pytest.raises(KilledError):
+        first.go(6)
+    make_run("broken", resume=True).go(6)
+    for name in ("model.pt", "model_last.pt"):
+        whole, broken = _weights(tmp_path / "whole/models" / name), _weights(tmp_path / "broken/models" / name)
+        torch.testing.assert_close(broken, whole, rtol=0, atol=0)
+
+
+def test_the_best_network_survives_a_resumption_after_it(make_run, tmp_path: Path) -> None:
+    first = make_run(best_epoch=2)
+    _kill_in_epoch(first, 4)
+    with pytest.raises(KilledError):
+        first.go(6)
+    best = _weights(tmp_path / "run/models/model.pt")
+    resumed = make_run(resume=True, best_epoch=2)
+    resumed.go(6)
+    assert resumed.evaluator.state.best_metric_epoch == 2
+    torch.testing.assert_close(_weights(tmp_path / "run/models/model.pt"), best, rtol=0, atol=0)
+
+
+def test_a_write_that_dies_leaves_the_last_whole_checkpoint(make_run, tmp_path: Path, monkeypatch) -> None:
+    run = make_run()
+    run.go(2)
+    before = (tmp_path / "run/models/checkpoint.pt").read_bytes()
+
+    def die_half_way(state, file) -> None:
+        file.write(b"half a checkpoint")
+        raise KilledError
+
+    monkeypatch.setattr("pkdr_monai.handlers.training_checkpoint.torch.save", die_half_way)
+    resumed = make_run(resume=True)
+    with pytest.raises(KilledError):
+        resumed.go(4)
+    assert (tmp_path / "run/models/checkpoint.pt").read_bytes() == before
+
+
+def test_a_new_run_does_not_overwrite_another(make_run) -> None:
+    make_run().go(1)
+    with pytest.raises(InputError, match=r"already holds checkpoint.pt of another run.*--resume true"):
+        make_run().go(1)
+
+
+def test_shipped_weights_are_not_overwritten_either(make_run, tmp_path: Path) -> None:
+    (tmp_path / "run/models").mkdir(parents=True)
+    (tmp_path / "run/models/model.pt").write_bytes(b"weights")
+    with pytest.raises(InputError, match=r"already holds model.pt"):
+        make_run().go(1)
+
+
+def test_resuming_nothing_starts_afresh(make_run, tmp_path: Path) -> None:
+    make_run(resume=True).go(2)
+    assert (tmp_path / "run/models/model_last.pt").exists()
+
+
+def test_a_finished_run_resumes_into_nothing(make_run, tmp_path: Path) -> None:
+    make_run().go(2)
+    before = _weights(tmp_path / "run/models/model_last.pt")
+    make_run(resume=True).go(2)
+    torch.testing.assert_close(_weights(tmp_path / "run/models/model_last.pt"), before, rtol=0, atol=0)
+
+
+def test_a_checkpoint_of_other_settings_is_refused(make_run, tmp_path: Path) -> None:
+    run = make_run()
+    run.go(1)
+    path = tmp_path / "run/models/checkpoint.pt"
+    state = torch.load(path, weights_only=True)
+    state["distiller"]["weight"] = torch.zeros(3, 3)
+    torch.save(state, path)
+    with pytest.raises(InputError, match="written by a run with other settings"):
+        make_run(resume=True).go(2)
+
+
+def test_a_damaged_checkpoint_is_named(make_run, tmp_path: Path) -> None:
+    make_run().go(1)
+    path = tmp_path / "run/models/checkpoint.pt"
+    path.write_bytes(path.read_bytes()[:100])
+    with pytest.raises(InputError, match=r"checkpoint\.pt"):
+        make_run(resume=True).go(2)

@@ -1,0 +1,125 @@
+"""The Distiller trains the student and leaves the teacher as it was."""
+
+from __future__ import annotations
+
+import copy
+
+import pytest
+import torch
+from monai.data import MetaTensor
+
+from pkdr_monai.networks import Distiller, PatchSelectionHead, PatchVNet, Projector
+
+IMAGE = torch.randn(2, 4, 32, 16, 16, generator=torch.Generator().manual_seed(0))
+
+
+def _distiller(teacher_dtype: str | None = None) -> tuple[Distiller, PatchVNet]:
+    torch.manual_seed(0)
+    teacher = PatchVNet(4, init_filters=2, patch_head=True)
+    projector = Projector(32, out_channels=8)
+    distiller = Distiller(
+        PatchVNet(1, init_filters=2),
+        teacher,
+        channels=[2],
+        student_heads={"patch_logits": PatchSelectionHead(32), "projection": projector},
+        teacher_heads={"projection": projector},
+        teacher_dtype=teacher_dtype,
+    )
+    return distiller, teacher
+
+
+def _total(prediction: dict[str, dict[str, torch.Tensor]]) -> torch.Tensor:
+    return sum((value.square().sum() for part in prediction.values() for value in part.values()), torch.zeros(()))
+
+
+def test_a_step_changes_nothing_in_the_teacher() -> None:
+    distiller, teacher = _distiller()
+    before = copy.deepcopy(teacher.state_dict())
+    optimizer = torch.optim.SGD(distiller.parameters(), lr=0.1)
+    distiller.train()
+    _total(distiller(IMAGE)).backward()
+    optimizer.step()
+    torch.testing.assert_close(teacher.state_dict(), before, rtol=0, atol=0)
+    assert all(parameter.grad is None for parameter in teacher.parameters())
+    assert not teacher.training
+
+
+def test_no_output_of_the_teacher_has_a_graph() -> None:
+    distiller, _ = _distiller()
+    teacher = distiller.train()(IMAGE)["teacher"]
+    projection = teacher.pop("projection")
+    assert not any(value.requires_grad for value in teacher.values())
+    assert projection.requires_grad, "the shared projector learns from the teacher's side too"
+
+
+def test_every_trained_parameter_gets_a_gradient() -> None:
+    distiller, _ = _distiller()
+    _total(distiller.train()(IMAGE)).backward()
+    silent = [name for name, p in distiller.named_parameters() if p.grad is None or not p.grad.any()]
+    assert silent == []
+
+
+def test_the_shared_projector_is_trained_once_and_learns_from_both_sides() -> None:
+    distiller, _ = _distiller()
+    parameters = list(distiller.parameters())
+    assert len(parameters) == len({id(parameter) for parameter in parameters})
+    distiller(IMAGE)["teacher"]["projection"].sum().backward()
+    assert distiller.student_heads["projection"].layers[0].weight.grad.any()
+    assert all(parameter.grad is None for parameter in distiller.student.parameters())
+
+
+def test_the_student_sees_its_own_modality_alone() -> None:
+    distiller, _ = _distiller()
+    distiller.eval()
+    other = IMAGE.clone()
+    other[:, [0, 1, 3]] += 1.0
+    torch.testing.assert_close(distiller(other)["student"]["logits"], distiller(IMAGE)["student"]["logits"])
+    torch.testing.assert_close(distiller(IMAGE)["student"]["logits"], distiller.student(IMAGE[:, 2:3]))
+
+
+def test_checkpoints_hold_no_teacher() -> None:
+    distiller, _ = _distiller()
+    assert {name.split(".")[0] for name in distiller.state_dict()} == {"student", "student_heads", "teacher_heads"}
+    assert not any("head" in name or "project" in name for name in distiller.student.state_dict())
+
+
+def test_a_low_precision_teacher_says_the_same_and_is_a_copy() -> None:
+    exact, _ = _distiller()
+    low, teacher = _distiller("bfloat16")
+    first, second = exact.eval()(IMAGE)["teacher"], low.eval()(IMAGE)["teacher"]
+    for name in ("logits", "patch_logits", "embedding"):
+        assert second[name].dtype == torch.float32
+        scale = first[name].abs().max()
+        torch.testing.assert_close(second[name] / scale, first[name] / scale, rtol=0, atol=0.05)
+    assert next(teacher.parameters()).dtype == torch.float32
+    assert low.teacher is not teacher
+
+
+def test_moving_the_distiller_moves_the_teacher_but_not_its_precision() -> None:
+    distiller, _ = _distiller("bfloat16")
+    distiller.to("meta").double()
+    parameter = next(distiller.teacher.parameters())
+    assert parameter.device.type == "meta"
+    assert parameter.dtype == torch.bfloat16
+
+
+def test_without_a_teacher_a_network_trains_alone() -> None:
+    distiller = Distiller(PatchVNet(4, init_filters=2, patch_head=True))
+    prediction = distiller(IMAGE)
+    assert sorted(prediction) == ["student"]
+    assert sorted(prediction["student"]) == ["decoder_feature", "embedding", "logits", "patch_logits"]
+
+
+def test_metadata_does_not_travel_through_the_networks() -> None:
+    distiller, _ = _distiller()
+    assert type(distiller(MetaTensor(IMAGE))["student"]["logits"]) is torch.Tensor
+
+
+def test_heads_without_a_teacher_are_refused() -> None:
+    with pytest.raises(ValueError, match="without a teacher"):
+        Distiller(PatchVNet(1, init_filters=2), teacher_heads={"projection": Projector(32)})
+
+
+def test_an_unknown_precision_is_refused() -> None:
+    with pytest.raises(ValueError, match="teacher_dtype must be one of"):
+        Distiller(PatchVNet(1, init_filters=2), teacher_dtype="int8")
