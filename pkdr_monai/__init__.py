@@ -1,6 +1,34 @@
 """Segment a brain tumour from one MRI sequence almost as well as from four (PKDR, ICASSP 2024), for MONAI.
 
-Importing this package is cheap: torch and MONAI load with the sub-package that needs them.
+Importing this package is cheap: torch and MONAI load with the sub-package that needs them, at first use.
 """
 
+from __future__ import annotations
+
+import importlib
+from types import ModuleType
+
 __version__ = "0.1.0"
+
+_MODULES = (
+    "baselines",
+    "data",
+    "errors",
+    "files",
+    "handlers",
+    "losses",
+    "modalities",
+    "networks",
+    "regions",
+    "regularizers",
+)
+
+
+def __getattr__(name: str) -> ModuleType:
+    if name in _MODULES:
+        return importlib.import_module(f"{__name__}.{name}")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *_MODULES])

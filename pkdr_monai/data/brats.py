@@ -95,13 +95,12 @@ def _parse(path: Path) -> tuple[str, str | None]:
 
 
 def _adopt_stray_labels(groups: dict[tuple[Path, str], Files]) -> None:
-    """Give a label that bears another name than the images beside it to their case, if there is only one."""
+    """Give a label that bears another name than its folder to the case that the folder is named after."""
     for parent, prefix in list(groups):
         if set(groups[parent, prefix]) != {"label"}:
             continue
-        beside = [key for key in groups if key[0] == parent and set(groups[key]) != {"label"}]
-        if len(beside) == 1:
-            groups[beside[0]]["label"] += groups.pop((parent, prefix))["label"]
+        if prefix != parent.name and (parent, parent.name) in groups:
+            groups[parent, parent.name]["label"] += groups.pop((parent, prefix))["label"]
 
 
 def _case(name: str, files: Files, grade: str | None) -> Case:

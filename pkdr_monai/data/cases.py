@@ -104,7 +104,7 @@ def exclude_cases(cases: Sequence[Case], names: Collection[str]) -> list[Case]:
     """Return the cases without those named.
 
     Raises:
-        InputError: when there is no case of a name.
+        InputError: when there is no case of a name, or none is left.
     """
     known = [case.name for case in cases]
     for name in names:
@@ -112,7 +112,10 @@ def exclude_cases(cases: Sequence[Case], names: Collection[str]) -> list[Case]:
             near = difflib.get_close_matches(name, known, n=1)
             hint = f"did you mean {near[0]!r}?" if near else f"there are {len(known)}, the first is {known[0]!r}."
             raise InputError(f"cannot exclude {name!r}: no case has this name; {hint}")
-    return [case for case in cases if case.name not in names]
+    kept = [case for case in cases if case.name not in names]
+    if not kept:
+        raise InputError(f"all {len(known)} cases are excluded: leave at least one.")
+    return kept
 
 
 def nifti_files(folder: Path, depth: int = 4) -> Iterator[Path]:

@@ -60,7 +60,7 @@ def training_items(
 
     Returns:
         For each case ``"case"``, ``"image"`` (absolute paths in the order of ``modalities``, or the one path of a 4-D
-        file with the ``"channels"`` to take of it), ``"label"`` (absolute path) and ``"label_scheme"``.
+        file with the ``"channels"`` to take of it), ``"label"`` (absolute path) and ``"scheme"`` (of its label values).
 
     Raises:
         InputError: when the section is empty, or a case lacks a modality, its label or a file.
@@ -76,7 +76,10 @@ def training_items(
             item["channels"] = [case.channels[modality] for modality in modalities]
         if need_label or case.label is not None:
             item["label"] = _existing_file(case, Path(dataset_dir), "label")
-        items.append({**item, "label_scheme": data_list["label_scheme"]})
+        item["scheme"] = data_list[
+            "label_scheme"
+        ]  # not "label_scheme": MONAI takes "label_..." for metadata of "label"
+        items.append(item)
     return items
 
 
@@ -127,12 +130,13 @@ def require_checked(
     Raises:
         InputError: with a table of what is wrong.
     """
-    folder = Path(dataset_dir)
+    folder, read = Path(dataset_dir), (*modalities, "label")
     same: list[Case] = []
     changed: list[Case] = []
     for entry in (*data_list["training"], *data_list["validation"]):
-        case = case_of(entry)
-        (same if entry.get("bytes") == file_sizes(case, folder) else changed).append(case)
+        case, recorded = case_of(entry), entry.get("bytes", {})
+        sizes = {content: size for content, size in file_sizes(case, folder).items() if content in read}
+        (same if all(recorded.get(content) == sizes[content] for content in sizes) else changed).append(case)
     problems = check_cases(same, folder, data_list["label_scheme"], modalities, voxels=False)
     problems += check_cases(changed, folder, data_list["label_scheme"], modalities)
     refuse_errors(problems, folder)
@@ -163,7 +167,7 @@ def _cases_of_loose_files(files: Sequence[str | Path], modalities: Sequence[str]
         if not path.is_file() or not NIFTI_NAME.fullmatch(path.name):
             raise InputError(f"{path} is neither a folder nor a NIfTI file: expected .nii or .nii.gz. Check the path.")
     cases = cases_of_files(paths, Path())
-    known = {Path(file) for case in cases for file in case.files.values()}
+    known = {Path(file) for case in cases for file in (*case.files.values(), *dict(case.duplicates).values())}
     for path in (path for path in paths if path not in known):
         if len(modalities) > 1:
             names = ", ".join(f"<case>_{modality}.nii.gz" for modality in modalities)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path, PurePosixPath, PureWindowsPath
+from pathlib import Path, PureWindowsPath
 from typing import Any
 
 from pkdr_monai.data.cases import Case
@@ -38,11 +38,11 @@ def case_of(entry: Mapping[str, Any]) -> Case:
     """
     files = {content: str(entry[content]) for content in (*MODALITIES, "label") if content in entry}
     for path in files.values():
-        posix = PurePosixPath(path)
-        if ".." in PureWindowsPath(path).parts or posix.is_absolute() or PureWindowsPath(path).anchor:
+        parsed = PureWindowsPath(path)  # knows the separators of both worlds
+        if parsed.anchor or ".." in parsed.parts:
             raise InputError(
-                f"case {entry['case']} has the file {path}: expected a path inside the data set's folder, relative to it. "
-                "Take the files into that folder and write the data list again."
+                f"case {entry['case']} has the file {path}: expected a path relative to the data set's folder and "
+                "inside it. Move the files there and write the data list anew."
             )
     modalities = {content: path for content, path in files.items() if content != "label"}
     return Case(entry["case"], modalities, files.get("label"), entry.get("grade"), entry.get("channels"))

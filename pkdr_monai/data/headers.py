@@ -5,8 +5,11 @@ from __future__ import annotations
 import gzip
 import math
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import nibabel as nib
 import numpy as np
@@ -78,7 +81,7 @@ def read_voxels(path: Path) -> np.ndarray:
     """
     kind = type(_open(path))
     try:
-        with gzip.open(path) if _is_gzip(path) else path.open("rb") as stream:
+        with _without_log(), gzip.open(path) if _is_gzip(path) else path.open("rb") as stream:
             voxels = np.asanyarray(kind.from_stream(stream).dataobj)
             stream.read(1)  # one byte past the voxels, or gzip does not compare its checksum
     except Exception as error:  # nibabel hands on whatever a broken file raises in gzip, zlib, struct or NumPy
@@ -93,7 +96,7 @@ def _open(path: Path) -> nib.Nifti1Image:
             raise UnreadableError("the file is empty")
         if _is_gzip(path) and not _starts_like_gzip(path):
             raise UnreadableError("it is named .gz but is not compressed by gzip", "name it .nii, or " + WRITE_ANEW)
-        with nib.imageglobals.LoggingOutputSuppressor():
+        with _without_log():
             image = nib.load(path)
     except UnreadableError:
         raise
@@ -106,14 +109,26 @@ def _open(path: Path) -> nib.Nifti1Image:
     return image
 
 
+@contextmanager
+def _without_log() -> Iterator[None]:
+    """Keep nibabel from logging what it mends in a header (its own context manager for this never undoes itself)."""
+    log = nib.imageglobals.logger
+    was_disabled, log.disabled = log.disabled, True
+    try:
+        yield
+    finally:
+        log.disabled = was_disabled
+
+
 def _refuse_impossible_size(path: Path, image: nib.Nifti1Image, shape: tuple[int, ...]) -> None:
+    proxy: Any = image.dataobj  # has the offset that the file states; nibabel's header forgets it
     voxels = f"{describe_shape(shape)} voxels"
     claimed = math.prod(shape) * image.get_data_dtype().itemsize
     held = path.stat().st_size
     if _is_gzip(path):
         if claimed > GZIP_RATIO * held:
             raise UnreadableError(f"its header claims {voxels}, more than {held:,} bytes of gzip can hold")
-    elif claimed + image.header.get_data_offset() > held:
+    elif claimed + proxy.offset > held:
         raise UnreadableError(f"it is truncated: {voxels} take {claimed:,} bytes, the file has {held:,}")
     if claimed > MAX_BYTES:
         raise UnreadableError(

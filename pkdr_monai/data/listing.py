@@ -36,8 +36,9 @@ def make_data_list(
         progress: called after each case is checked with the number done and the total.
 
     Returns:
-        The data list, plain data for a JSON file: ``"name"``, ``"label_scheme"``, ``"seed"`` (``None`` with a ``split``),
-        the entries of ``"training"``, ``"validation"`` and ``"test"`` with paths relative to ``folder``, and ``"hash"``.
+        The data list, plain data for a JSON file: ``"name"``, ``"label_scheme"``, ``"seed"`` (``None`` with a
+        ``split``), entries of ``"training"``, ``"validation"`` and ``"test"`` with paths relative to ``folder``, and
+        the ``"hash"`` of all but the name.
 
     Raises:
         InputError: when there is no case, a name is unknown, or the check finds an error; the message is then the

@@ -10,6 +10,7 @@ that a difference in the last bit between two platforms practically never reache
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import TypeAlias
 
@@ -17,12 +18,13 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-__all__ = ["Array", "Lattice", "capsule_depth", "ellipsoid_depth", "fraction_inside", "smooth_union"]
+__all__ = ["Array", "Lattice", "capsule_depth", "ellipsoid_depth", "fraction_inside", "sheet_distance", "smooth_union"]
 
 Array: TypeAlias = NDArray[np.float64]
 
 NODE_MM = 3.0
 HALF_EXTENT_MM = (81.0, 99.0, 81.0)
+NODES_PER_CREST = 8.0
 CRESTS_PER_SIGMA = 2.0 * np.pi * np.sqrt(2.0)  # white noise blurred by sigma crosses zero every pi sqrt(2) sigma
 
 
@@ -31,7 +33,7 @@ class Lattice:
 
     Args:
         node_mm: distance between neighbouring nodes.
-        half_extent_mm: the last node's coordinate on each axis.
+        half_extent_mm: how far the nodes reach on each axis, at least.
 
     Example:
         >>> lattice = Lattice()
@@ -42,12 +44,10 @@ class Lattice:
         [-1.5, 10.0]
     """
 
-    def __init__(
-        self, node_mm: float = NODE_MM, half_extent_mm: tuple[float, float, float] = HALF_EXTENT_MM
-    ) -> None:
+    def __init__(self, node_mm: float = NODE_MM, half_extent_mm: tuple[float, float, float] = HALF_EXTENT_MM) -> None:
         self.node_mm = node_mm
-        counts = [round(half / node_mm) for half in half_extent_mm]
-        self.axes: tuple[Array, ...] = tuple(np.arange(-count, count + 1) * node_mm for count in counts)
+        counts = [math.ceil(half / node_mm) for half in half_extent_mm]
+        self.axes: tuple[Array, ...] = tuple(node_mm * np.arange(-count, count + 1.0) for count in counts)
         self.shape: tuple[int, ...] = tuple(len(axis) for axis in self.axes)
 
     def coordinates(self) -> tuple[Array, Array, Array]:
@@ -65,8 +65,13 @@ class Lattice:
         Returns:
             The field at the nodes, ``(X, Y, Z)``.
         """
-        white = rng.standard_normal(self.shape)
-        smooth = ndimage.gaussian_filter(white, wavelength / (CRESTS_PER_SIGMA * self.node_mm), mode="wrap")
+        coarse_mm = max(self.node_mm, wavelength / NODES_PER_CREST)
+        if coarse_mm >= 2.0 * self.node_mm:  # a long wave needs few nodes
+            coarse = Lattice(coarse_mm, (self.axes[0][-1], self.axes[1][-1], self.axes[2][-1]))
+            smooth = coarse.sample(coarse.noise(rng, wavelength), self.axes)
+        else:
+            sigma = wavelength / (CRESTS_PER_SIGMA * self.node_mm)
+            smooth = ndimage.gaussian_filter(rng.standard_normal(self.shape), sigma, mode="wrap", truncate=3.5)
         smooth -= smooth.mean()
         return np.asarray(smooth / smooth.std())
 
@@ -129,6 +134,19 @@ def smooth_union(first: Array, second: Array, rounding: float) -> Array:
     """
     overlap = np.maximum(rounding - np.abs(first - second), 0.0) / rounding
     return np.maximum(first, second) + overlap**2 * rounding / 4.0
+
+
+def sheet_distance(field: Array, wavelength: float, node_mm: float) -> Array:
+    """Return the signed distance to a random field's zero level, a folded sheet: exact for a plane wave.
+
+    Example:
+        >>> wave = np.sin(2 * np.pi * np.arange(-6.0, 7.0) / 48.0)[:, None, None] * np.ones((1, 2, 2))
+        >>> sheet_distance(wave, 48.0, 1.0)[6:10, 0, 0].round(1).tolist()
+        [0.0, 1.0, 2.0, 3.0]
+    """
+    scale = wavelength / (2.0 * np.pi)
+    slope = np.sqrt(sum(step**2 for step in np.gradient(field, node_mm)))
+    return np.asarray(scale * np.arctan2(field, scale * slope))
 
 
 def fraction_inside(depth: Array, voxel_mm: float) -> Array:

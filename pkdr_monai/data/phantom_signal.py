@@ -34,16 +34,17 @@ class Tissue(NamedTuple):
 TISSUES: dict[str, Tissue] = {
     "white": Tissue(0.70, (646.0, 838.0), (78.0, 75.0), 0.010),
     "grey": Tissue(0.82, (1197.0, 1607.0), (98.0, 99.0), 0.020),
-    "deep": Tissue(0.78, (1095.0, 1360.0), (84.0, 80.0), 0.020),
+    "deep": Tissue(0.81, (1095.0, 1360.0), (84.0, 80.0), 0.020),
     "csf": Tissue(1.00, (4300.0, 4300.0), (2000.0, 1700.0), 0.0),
     "lesion": Tissue(0.80, (1000.0, 1250.0), (130.0, 125.0), 0.015),
     "choroid": Tissue(0.90, (1350.0, 1650.0), (150.0, 140.0), 0.35),
     "blood": Tissue(0.80, (1580.0, 1660.0), (45.0, 40.0), 0.70),
-    "oedema": Tissue(0.84, (1250.0, 1500.0), (160.0, 150.0), 0.016),
-    "solid": Tissue(0.86, (1400.0, 1680.0), (150.0, 140.0), 0.015),
-    "necrosis": Tissue(0.92, (2000.0, 2350.0), (270.0, 250.0), 0.030),
+    "oedema": Tissue(0.84, (1350.0, 1650.0), (195.0, 185.0), 0.014),
+    "enhancing": Tissue(0.86, (1430.0, 1720.0), (180.0, 170.0), 0.15),
+    "nonenhancing": Tissue(0.87, (1600.0, 1950.0), (230.0, 215.0), 0.015),
+    "necrosis": Tissue(0.92, (2000.0, 2400.0), (290.0, 270.0), 0.015),
 }
-"""Healthy tissues and those of a glioma before contrast; ``solid`` is viable tumour, whether or not it will enhance.
+"""Healthy tissues, then those of a glioma; ``nonenhancing`` is the solid tumour of low grade.
 
 Blood's T2 is short to stand for the flow void: protons that leave the slice before the echo give no signal.
 """

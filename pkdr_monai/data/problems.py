@@ -55,8 +55,8 @@ def problems_table(problems: Iterable[Problem], width: int = 140, limit: int | N
 
     Example:
         >>> print(problems_table([Problem("a", "a/a_t1.nii", "has 2 NaN", "write it anew")], width=80))
-        severity  case  where       what is wrong             what to do
-        error     a     a/a_t1.nii  has 2 NaN                 write it anew
+        severity  case  where       what is wrong              what to do
+        error     a     a/a_t1.nii  has 2 NaN                  write it anew
     """
     ordered = sorted(problems, key=lambda problem: (problem.severity != "error", problem.case))
     shown = ordered[:limit]
@@ -103,7 +103,7 @@ def _lines(row: tuple[str, ...], widths: tuple[int, ...]) -> list[str]:
 
 
 def _wrap(text: str, width: int) -> list[str]:
-    """Wrap a text, and a path that stands alone in its cell between folders."""
-    if " " in text:
-        return textwrap.wrap(text, width)
-    return [line.replace("/ ", "/") for line in textwrap.wrap(text.replace("/", "/ "), width)] or [""]
+    """Wrap a text at its spaces, and a path, which has none, between its folders."""
+    if " " in text or len(text) <= width:
+        return textwrap.wrap(text, width) or [""]
+    return [line.replace("/ ", "/") for line in textwrap.wrap(text.replace("/", "/ "), width)]

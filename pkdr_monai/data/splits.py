@@ -87,7 +87,7 @@ def read_split(path: str | Path, known: Collection[str], excluded: Collection[st
     counts = Counter(name for names in sections.values() for name in names)
     repeated = sorted(name for name, count in counts.items() if count > 1)
     if repeated:
-        raise InputError(f"{path} names {_some(repeated)} more than once: a case belongs into one part, once.")
+        raise InputError(f"{path} names {_some(repeated)} more than once: a case belongs to one part, once.")
     absent = sorted(name for name in counts if name not in known)
     if absent:
         raise InputError(

@@ -1,4 +1,4 @@
-"""The few transforms that MONAI lacks: choosing channels, and labels to regions and back."""
+"""The few transforms that MONAI lacks: loading in threads, choosing channels, and labels to regions and back."""
 
 from __future__ import annotations
 
@@ -8,13 +8,24 @@ from typing import Any
 import torch
 from monai.config import KeysCollection
 from monai.data import MetaTensor
-from monai.transforms import MapTransform
+from monai.transforms import LoadImaged, MapTransform
+from monai.transforms.traits import ThreadUnsafe
 
 from pkdr_monai.regions import label_to_regions, regions_to_label
 
-__all__ = ["LabelToRegionsd", "RegionsToLabeld", "SelectChannelsd"]
+__all__ = ["LabelToRegionsd", "LoadModalitiesd", "RegionsToLabeld", "SelectChannelsd"]
 
 Data = Mapping[Hashable, Any]
+
+
+class LoadModalitiesd(LoadImaged, ThreadUnsafe):
+    """Load images and label maps as MONAI's ``LoadImaged`` does, and keep every modality when threads fill a cache.
+
+    MONAI 1.6.1's ``NibabelReader`` remembers the files of its last ``read`` and pairs them with the images in
+    ``get_data``. Two threads that share it, as those of a ``CacheDataset`` do, can pair four images with the one file of
+    a label map, and three modalities vanish without a word. A transform marked ``ThreadUnsafe`` is copied for each
+    thread instead. It takes the arguments of ``LoadImaged``.
+    """
 
 
 class SelectChannelsd(MapTransform):
@@ -59,9 +70,7 @@ class LabelToRegionsd(MapTransform):
         InputError: when a label value is not in the scheme.
     """
 
-    def __init__(
-        self, keys: KeysCollection, label_scheme: str = "brats2018", allow_missing_keys: bool = False
-    ) -> None:
+    def __init__(self, keys: KeysCollection, label_scheme: str = "brats2018", allow_missing_keys: bool = False) -> None:
         super().__init__(keys, allow_missing_keys)
         self.label_scheme = label_scheme
 
@@ -83,9 +92,7 @@ class RegionsToLabeld(MapTransform):
         allow_missing_keys: leave entries without the key as they are.
     """
 
-    def __init__(
-        self, keys: KeysCollection, label_scheme: str = "brats2018", allow_missing_keys: bool = False
-    ) -> None:
+    def __init__(self, keys: KeysCollection, label_scheme: str = "brats2018", allow_missing_keys: bool = False) -> None:
         super().__init__(keys, allow_missing_keys)
         self.label_scheme = label_scheme
 

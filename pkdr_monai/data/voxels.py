@@ -42,7 +42,9 @@ def label_problems(case: Case, label: np.ndarray, values: dict[str, int]) -> Ite
     if not known.all():
         foreign = ", ".join(f"{value:g}" for value in np.unique(label[~known])[:5])
         what = f"the label holds {foreign}; expected 0, {', '.join(map(str, sorted(values.values())))}"
-        fix = "name the files as the data set does: the scheme of the labels is told from the names of the modalities"
+        fix = (
+            "enhancing tumour is 4 beside files named as in BraTS 2018 (_t1ce), 3 as in 2023 (-t1c): rename or relabel"
+        )
         yield Problem(case.name, where, what, fix)
     elif not label.any():
         yield Problem(case.name, where, "the label is empty: no voxel is tumour", "replace it, or exclude the case")

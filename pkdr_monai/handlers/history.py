@@ -24,7 +24,8 @@ class History:
 
     A row holds ``epoch``, ``loss``, every part that the loss function lists in its ``parts`` (unweighted means over the
     epoch), the evaluator's metrics (empty in epochs without a validation), ``learning_rate`` and ``seconds``. The file
-    is replaced atomically; a resumed run drops the rows that it is going to repeat. Attach it behind the validation.
+    is replaced atomically; a resumed run drops the rows that it is going to repeat. Other handlers find the rows under
+    ``engine.state.history``. Attach it behind the validation.
 
     Args:
         path: the CSV file.
@@ -75,6 +76,8 @@ class History:
         row["learning_rate"] = self._learning_rate
         row["seconds"] = time.perf_counter() - self._started
         self.rows.append(row)
+        state: Any = engine.state
+        state.history = self.rows
         if idist.get_rank() == 0:
             self._write()
 

@@ -5,11 +5,10 @@ from __future__ import annotations
 import logging
 import statistics
 import time
+from typing import Any
 
 import ignite.distributed as idist
 from ignite.engine import Engine, Events
-
-from pkdr_monai.handlers.history import History
 
 __all__ = ["ProgressLog"]
 
@@ -18,15 +17,13 @@ RECENT_EPOCHS = 20  # epochs whose median time is the estimate for those to come
 
 
 class ProgressLog:
-    """Log each epoch's loss, validation Dice and the estimated time left. Attach it behind its :class:`History`.
+    """Log each epoch's loss, validation Dice and the estimated time left. Attach it behind a :class:`History`.
 
     Args:
-        history: rows to speak of.
         name: name of the run, at the start of each line.
     """
 
-    def __init__(self, history: History, name: str = "training") -> None:
-        self.history = history
+    def __init__(self, name: str = "training") -> None:
         self.name = name
         self.logger = logging.getLogger("pkdr_monai")
         self._last_line = 0.0
@@ -60,7 +57,8 @@ class ProgressLog:
 
     def close(self, engine: Engine) -> None:
         """Sum an epoch up."""
-        row, epoch, epochs = self.history.rows[-1], engine.state.epoch, engine.state.max_epochs or 1
+        state: Any = engine.state
+        row, epoch, epochs = state.history[-1], state.epoch, state.max_epochs
         self._seconds.append(row["seconds"])
         left = statistics.median(self._seconds[-RECENT_EPOCHS:]) * (epochs - epoch)
         metrics = [

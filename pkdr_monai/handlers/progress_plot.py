@@ -13,7 +13,6 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from pkdr_monai.files import atomic_write
-from pkdr_monai.handlers.history import History
 
 __all__ = ["ProgressPlot", "draw_history"]
 
@@ -23,15 +22,15 @@ Rows = Sequence[dict[str, float]]
 class ProgressPlot:
     """Draw the loss, its parts, the validation Dice and the learning rate by epoch into ``progress.png``.
 
+    Attach it behind a :class:`History`.
+
     Args:
-        history: rows to draw.
         path: picture to write.
         title: title of the picture.
         interval: seconds that must pass between two drawings, so that short epochs are not spent on them.
     """
 
-    def __init__(self, history: History, path: str | Path, title: str = "", interval: float = 30.0) -> None:
-        self.history = history
+    def __init__(self, path: str | Path, title: str = "", interval: float = 30.0) -> None:
         self.path = Path(path)
         self.title = title
         self.interval = interval
@@ -46,9 +45,10 @@ class ProgressPlot:
     def __call__(self, engine: Engine) -> None:
         """Draw, unless the last picture is fresh."""
         finished = engine.last_event_name == Events.COMPLETED
-        if not self.history.rows or (not finished and time.perf_counter() - self._drawn < self.interval):
+        rows = getattr(engine.state, "history", None)
+        if not rows or (not finished and time.perf_counter() - self._drawn < self.interval):
             return
-        draw_history(self.history.rows, self.path, self.title)
+        draw_history(rows, self.path, self.title)
         self._drawn = time.perf_counter()
 
 

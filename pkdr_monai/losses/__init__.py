@@ -1,13 +1,11 @@
 """The losses of the paper, one file an equation; each is of use without the rest of this package.
 
-=================================  ========  ============================================================
-:class:`PatchSelectionLoss`        Eq. 1-4   which patches hold tumour, asked of the encoder
-:class:`PixelKDLoss`               Eq. 5     the teacher's probability in every voxel
-:class:`PatchKDLoss`               Eq. 6     the teacher's opinion on every patch
-:class:`PatchContrastiveLoss`      Eq. 7     tumour patches unlike healthy ones, alike in both networks
-:class:`SegmentationLoss`          Eq. 8     the label of every voxel
-:class:`PKDRLoss`                  Eq. 9     their weighted sum
-=================================  ========  ============================================================
+* Eq. 1 to 4, :class:`PatchSelectionLoss`: which patches hold tumour, asked of the encoder
+* Eq. 5, :class:`PixelKDLoss`: the teacher's probability in every voxel
+* Eq. 6, :class:`PatchKDLoss`: the teacher's opinion on every patch
+* Eq. 7, :class:`PatchContrastiveLoss`: tumour patches unlike healthy ones, and alike in both networks
+* Eq. 8, :class:`SegmentationLoss`: the label of every voxel
+* Eq. 9, :class:`PKDRLoss`: their weighted sum
 
 All take logits. All average over the batch and the positions and sum over the regions, so that their weights keep their
 meaning whatever the crop. All work in float32 at least, under autocast and with low-precision inputs too.

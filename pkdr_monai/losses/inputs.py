@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
+from contextlib import AbstractContextManager, nullcontext
 
 import torch
 from torch import Tensor
 
-__all__ = ["at_least_float32", "check_positive", "check_same_shape", "plain"]
+__all__ = ["at_least_float32", "check_positive", "check_same_shape", "full_precision", "plain"]
 
 
 def plain(tensor: Tensor) -> Tensor:
@@ -27,6 +28,12 @@ def at_least_float32(tensor: Tensor) -> Tensor:
         (torch.float32, torch.float64)
     """
     return tensor.to(torch.promote_types(tensor.dtype, torch.float32))
+
+
+def full_precision(tensor: Tensor) -> AbstractContextManager[None]:
+    """Return a context in which autocast leaves the products of such tensors in their own dtype."""
+    device = tensor.device.type
+    return torch.autocast(device, enabled=False) if torch.amp.is_autocast_available(device) else nullcontext()
 
 
 def check_same_shape(loss: str, remedy: str, **tensors: Tensor) -> None:

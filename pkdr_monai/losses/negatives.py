@@ -9,6 +9,8 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from pkdr_monai.losses.inputs import full_precision
+
 __all__ = ["negative_logsumexp"]
 
 CPU_CHUNK = 2**22  # similarities at a time: 16 MB in float32
@@ -63,7 +65,7 @@ class _NegativeLogSumExp(torch.autograd.Function):
             anchor = student[volume].index_select(1, index) / ctx.temperature  # (D, N)
             key = teacher[volume].index_select(1, index)  # (D, N)
             sums = result[volume, index], grad_output[volume, index]  # (N,) each
-            with torch.autocast(student.device.type, enabled=False):
+            with full_precision(student):
                 grad_anchor, grad_key = _gradients(anchor, key, count, *sums)  # (D, N) each
             grad_student[volume, :, index] = grad_anchor / ctx.temperature
             grad_teacher[volume, :, index] = grad_key

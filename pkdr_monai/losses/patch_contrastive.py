@@ -9,13 +9,13 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.nn.modules.loss import _Loss
 
-from pkdr_monai.losses.inputs import at_least_float32, check_positive, check_same_shape, plain
+from pkdr_monai.losses.inputs import at_least_float32, check_positive, check_same_shape, full_precision, plain
 from pkdr_monai.losses.negatives import negative_logsumexp
 
 __all__ = ["Negatives", "PatchContrastiveLoss", "patch_contrastive_terms"]
 
 Negatives = Literal["sample", "batch"]
-DENSE_ELEMENTS = 2**22  # up to so many similarities the masked matrix is fastest, and a GPU need not be waited for
+DENSE_ELEMENTS = 2**22  # up to so many similarities a masked matrix is cheap, and a GPU need not be waited for
 
 
 class PatchContrastiveLoss(_Loss):
@@ -119,7 +119,7 @@ def patch_contrastive_terms(
         student, teacher = (embedding.transpose(0, 1).flatten(1)[None] for embedding in (student, teacher))
         foreground = foreground.flatten()[None]
     dense = foreground.numel() * foreground.shape[1] <= DENSE_ELEMENTS
-    with torch.autocast(student.device.type, enabled=False):
+    with full_precision(student):
         student, teacher = F.normalize(student, dim=1), F.normalize(teacher, dim=1)
         terms = (_dense_terms if dense else _split_terms)(student, teacher, foreground, temperature)
     return terms.reshape(shape)

@@ -15,7 +15,7 @@ from pkdr_monai.losses.inputs import check_positive, check_same_shape, plain
 __all__ = ["PixelKDLoss", "sigmoid_distillation"]
 
 CPU_CHUNK = 2**17  # elements at a time: they stay in the cache
-GPU_CHUNK = 2**24  # elements at a time: they fill the device
+GPU_CHUNK = 2**22  # elements at a time: they fill the device
 
 
 class PixelKDLoss(_Loss):

@@ -79,11 +79,15 @@ def cross_entropy(logits: Tensor, label: Tensor) -> Tensor:
 
 
 def dice_loss(logits: Tensor, label: Tensor, dice: DiceForm = "soft") -> Tensor:
-    """One minus Dice with squared terms, over the whole batch, summed over the classes."""
-    prediction = _prediction(logits, dice).transpose(0, 1).flatten(1)  # (C, B * N)
-    label = label.transpose(0, 1).flatten(1)  # (C, B * N)
-    overlap = (prediction * label).sum(1)  # (C,)
-    size = prediction.square().sum(1) + label.square().sum(1)  # (C,)
+    """One minus Dice with squared terms, over the whole batch, summed over the classes.
+
+    It is MONAI's ``DiceLoss(sigmoid=True, squared_pred=True, batch=True, reduction="sum")`` but for the rounding: that
+    one takes its sums from ``torch.linalg.vector_norm``, which in float32 on the CPU loses 0.3 % over a large crop.
+    """
+    prediction = _prediction(logits, dice)  # (B, C, ...)
+    each_class = [0, *range(2, logits.ndim)]  # sum over all but the classes
+    overlap = (prediction * label).sum(each_class)  # (C,)
+    size = prediction.square().sum(each_class) + label.square().sum(each_class)  # (C,)
     return (1 - (2 * overlap + SMOOTH) / (size + SMOOTH)).sum()
 
 

@@ -12,7 +12,7 @@ from pkdr_monai.handlers import progress_log as module
 
 def test_each_epoch_is_a_line_with_loss_dice_and_time_left(make_run, caplog: pytest.LogCaptureFixture) -> None:
     run = make_run()
-    ProgressLog(run.history, "student").attach(run.trainer)
+    ProgressLog("student").attach(run.trainer)
     with caplog.at_level(logging.INFO, "pkdr_monai"):
         run.go(2)
     assert len(caplog.messages) == 2
@@ -24,7 +24,7 @@ def test_each_epoch_is_a_line_with_loss_dice_and_time_left(make_run, caplog: pyt
 def test_a_long_epoch_does_not_stay_silent(make_run, caplog, monkeypatch) -> None:
     monkeypatch.setattr(module, "SILENCE", 0.0)
     run = make_run()
-    ProgressLog(run.history, "student").attach(run.trainer)
+    ProgressLog("student").attach(run.trainer)
     with caplog.at_level(logging.INFO, "pkdr_monai"):
         run.go(1)
     assert any("epoch 1/1, step 2/3" in message for message in caplog.messages)

@@ -12,7 +12,7 @@ PNG = b"\x89PNG"
 
 def test_the_finished_run_has_its_picture(make_run, tmp_path: Path) -> None:
     run = make_run()
-    ProgressPlot(run.history, tmp_path / "progress.png", "student").attach(run.trainer)
+    ProgressPlot(tmp_path / "progress.png", "student").attach(run.trainer)
     run.go(2)
     assert (tmp_path / "progress.png").read_bytes().startswith(PNG)
 
@@ -23,7 +23,7 @@ def test_short_epochs_are_not_spent_on_drawing(make_run, tmp_path: Path, monkeyp
         "pkdr_monai.handlers.progress_plot.draw_history", lambda rows, path, title: drawn.append(len(rows))
     )
     run = make_run()
-    ProgressPlot(run.history, tmp_path / "progress.png").attach(run.trainer)
+    ProgressPlot(tmp_path / "progress.png").attach(run.trainer)
     run.go(5)
     assert drawn == [1, 5]
 

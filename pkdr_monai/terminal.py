@@ -1,0 +1,141 @@
+"""What the command line needs besides its verbs: arguments read as meant, output, progress."""
+
+from __future__ import annotations
+
+import functools
+import sys
+import time
+from collections.abc import Callable
+from typing import Any
+
+import fire
+
+from pkdr_monai.errors import InputError
+
+__all__ = ["Plan", "ProgressLine", "echo", "integer", "names", "run_plan", "switch", "triple", "verb"]
+
+fire.decorators.FIRE_METADATA = (
+    "_fire_metadata"  # under its own name, fire lists it as a sub-command in every help text
+)
+
+PROGRESS_SECONDS = 5.0  # between two lines of progress, where there is no terminal that shows one line growing
+
+
+class Plan:
+    """A verb with its arguments, not begun: first, fire has to accept every word of the command line.
+
+    Fire calls a function as soon as it has the arguments, and only then complains about a word that is left over.
+    """
+
+    def __init__(self, run: Callable[[], None]) -> None:
+        self._run = run
+
+
+def run_plan(plan: object) -> None:
+    """Run what fire returns, when it is the plan of a verb."""
+    if isinstance(plan, Plan):
+        plan._run()
+
+
+def verb(**parsers: Callable[[str], Any]) -> Callable[[Callable[..., None]], Callable[..., Plan]]:
+    """Make a method a verb of the command line, which fire plans and :func:`run_plan` runs.
+
+    Args:
+        parsers: what reads the arguments, by their names. Those without a parser stay text: fire itself would read the
+            case ``001`` as 1 and the folder ``1e5`` as a number.
+    """
+
+    def decorate(method: Callable[..., None]) -> Callable[..., Plan]:
+        @fire.decorators.SetParseFns(**parsers)
+        @fire.decorators.SetParseFn(str)
+        @functools.wraps(method)
+        def plan(*arguments: Any, **options: Any) -> Plan:
+            return Plan(functools.partial(method, *arguments, **options))
+
+        return plan
+
+    return decorate
+
+
+def names(text: str) -> tuple[str, ...]:
+    """Read names between commas.
+
+    Example:
+        >>> names("001, b")
+        ('001', 'b')
+    """
+    return tuple(name.strip() for name in text.split(",") if name.strip())
+
+
+def integer(text: str) -> int:
+    """Read a whole number.
+
+    Raises:
+        InputError: when the text is none.
+    """
+    try:
+        return int(text)
+    except ValueError:
+        raise InputError(f"expected a whole number, got {text!r}.") from None
+
+
+def triple(kind: type[int] | type[float]) -> Callable[[str], tuple[Any, ...]]:
+    """Return a reader of three numbers between commas, or of one number for all three axes.
+
+    Example:
+        >>> triple(int)("64,64,48"), triple(float)("1.5")
+        ((64, 64, 48), (1.5, 1.5, 1.5))
+    """
+
+    def read(text: str) -> tuple[Any, ...]:
+        try:
+            values = tuple(kind(part) for part in text.strip("()[]").split(","))
+        except ValueError:
+            values = ()
+        if len(values) not in (1, 3) or min(values) <= 0:
+            raise InputError(f"expected one number above 0, or three such as 64,64,48, got {text!r}.")
+        return values if len(values) == 3 else values * 3
+
+    return read
+
+
+def switch(text: str) -> bool:
+    """Read an option that is on by being there, ``--force``; fire hands it on as the word ``True``.
+
+    Raises:
+        InputError: when a value is given that is neither true nor false.
+    """
+    if text.lower() not in ("true", "false"):
+        raise InputError(f"expected an option without a value, got {text!r}.")
+    return text.lower() == "true"
+
+
+def echo(text: str) -> None:
+    """Write a line to the standard output."""
+    sys.stdout.write(f"{text}\n")
+
+
+class ProgressLine:
+    """Tell on the standard error how far a long loop is, and how long the rest will take.
+
+    A terminal shows one line that grows; elsewhere, such as in a log file, a new line comes every five seconds.
+
+    Args:
+        doing: what is being done, such as ``"checking"``.
+    """
+
+    def __init__(self, doing: str) -> None:
+        self.doing = doing
+        self._start = self._last = time.monotonic()
+
+    def __call__(self, done: int, total: int) -> None:
+        """Tell that ``done`` of ``total`` cases are done."""
+        now = time.monotonic()
+        left = (now - self._start) / done * (total - done)
+        text = f"{self.doing}: {done} of {total} cases, about {left:.0f} s left"
+        if sys.stderr.isatty():
+            sys.stderr.write(f"\r\x1b[K{text}" if done < total else "\r\x1b[K")
+            sys.stderr.flush()
+        elif now - self._last >= PROGRESS_SECONDS:
+            self._last = now
+            sys.stderr.write(f"{text}\n")

@@ -1,0 +1,90 @@
+"""The configs say the same thing where they share it, what the paper says, and what MONAI's tools look for."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+from monai.bundle import ConfigWorkflow, verify_metadata
+
+from .conftest import CONFIGS, TEACHER, TRAIN, UNIMODAL, Bundle
+
+INFERENCE, EVALUATE = CONFIGS / "inference.json", CONFIGS / "evaluate.json"
+
+
+def _read(path: Path) -> dict:
+    return json.loads(path.read_text())
+
+
+@pytest.mark.parametrize(
+    "key", ["network_def", "network", "preprocessing", "modalities", "device", "spacing", "roi_size", "init_filters"]
+)
+def test_training_and_inference_agree_on(key: str) -> None:
+    assert _read(INFERENCE)[key] == _read(TRAIN)[key]
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("batch_size", 4),
+        ("max_epochs", 1000),
+        ("learning_rate", 1e-3),
+        ("weight_decay", 1e-5),
+        ("lr_power", 0.9),
+        ("roi_size", [128, 128, 96]),  # the paper's 96x128x128 is (Z, Y, X)
+        ("init_filters", 16),
+    ],
+)
+def test_the_defaults_are_the_papers(key: str, value: object) -> None:
+    assert _read(TRAIN)[key] == value
+
+
+def test_the_loss_has_the_papers_weights() -> None:
+    assert _read(TRAIN)["loss"] == {"_target_": "pkdr_monai.losses.PKDRLoss", "alpha": 0.7, "beta": 0.5}
+
+
+@pytest.mark.parametrize("overlay", [None, TEACHER, UNIMODAL, EVALUATE], ids=lambda path: path and path.stem)
+def test_monai_finds_every_training_property(
+    bundle: Bundle, teacher: Path, tmp_path: Path, overlay: Path | None
+) -> None:
+    workflow = ConfigWorkflow(
+        config_file=[str(config) for config in (TRAIN, overlay) if config],
+        workflow_type="train",
+        logging_file=False,
+        **bundle.options(output_dir=str(tmp_path), teacher_checkpoint=str(teacher / "models" / "model.pt")),
+    )
+    workflow.initialize()
+    assert workflow.check_properties() == []
+
+
+def test_monai_finds_every_inference_property(bundle: Bundle) -> None:
+    workflow = ConfigWorkflow(
+        config_file=str(INFERENCE), workflow_type="infer", logging_file=False, dataset_dir=str(bundle.cohort)
+    )
+    workflow.initialize()
+    assert workflow.check_properties() == []
+
+
+def test_the_version_is_in_the_changelog_and_is_the_packages() -> None:
+    import pkdr_monai
+
+    metadata = _read(CONFIGS / "metadata.json")
+    assert metadata["version"] in metadata["changelog"]
+    assert metadata["version"] == pkdr_monai.__version__
+
+
+@pytest.mark.real
+def test_the_metadata_keeps_monais_schema(tmp_path: Path) -> None:
+    schema = tmp_path / "schema.json"
+    schema.write_bytes((Path(os.environ["PKDR_REAL_DATA"]).parent / "meta_schema_20240725.json").read_bytes())
+    verify_metadata(meta_file=str(CONFIGS / "metadata.json"), filepath=str(schema))
+
+
+def test_a_mere_load_builds_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """``bundle.load``, MONAI Label and FLARE initialise a bundle before any data set is there."""
+    monkeypatch.chdir(tmp_path)
+    for config in (TRAIN, INFERENCE):
+        ConfigWorkflow(config_file=str(config), workflow_type="train", logging_file=False).initialize()
+    assert list(tmp_path.iterdir()) == []

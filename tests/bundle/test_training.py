@@ -1,0 +1,153 @@
+"""From volumes to a segmentation through the bundle, and what must hold on the way."""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import nibabel
+import numpy as np
+import pytest
+import torch
+
+from pkdr_monai.errors import InputError
+from pkdr_monai.networks import PatchVNet
+
+from .conftest import CONFIGS, TRAIN, UNIMODAL, Bundle
+
+
+def _weights(run: Path, name: str = "model_last.pt") -> dict[str, torch.Tensor]:
+    return torch.load(run / "models" / name, weights_only=True)
+
+
+def _history(run: Path) -> list[dict[str, str]]:
+    with (run / "history.csv").open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_a_run_leaves_weights_history_picture_and_record(student: Path) -> None:
+    present = {str(path.relative_to(student)) for path in student.rglob("*") if path.is_file()}
+    expected = {"models/model.pt", "models/model_last.pt", "models/checkpoint.pt", "history.csv", "progress.png"}
+    assert expected | {"run.json"} <= present
+    assert any(name.startswith("tensorboard/") for name in present)
+    assert json.loads((student / "run.json").read_text())["status"] == "finished"
+
+
+def test_every_part_of_the_loss_reaches_the_history(student: Path, teacher: Path) -> None:
+    parts = ["segmentation", "patch_selection", "pixel_kd", "patch_kd", "patch_contrastive"]
+    row = {name: float(value) for name, value in _history(student)[0].items()}
+    weighted = row["segmentation"] + 0.7 * row["patch_selection"] + 0.5 * sum(row[name] for name in parts[2:])
+    assert row["loss"] == pytest.approx(weighted, rel=1e-4)
+    assert {"segmentation", "patch_selection"} <= set(_history(teacher)[0])
+    assert not {"pixel_kd", "patch_kd", "patch_contrastive"} & set(_history(teacher)[0])
+
+
+def test_a_students_weights_are_the_deployable_network_alone(student: Path) -> None:
+    assert set(_weights(student, "model.pt")) == set(PatchVNet(1, init_filters=2).state_dict())
+
+
+def test_a_teachers_weights_bring_its_patch_head(teacher: Path) -> None:
+    assert set(_weights(teacher, "model.pt")) == set(PatchVNet(4, init_filters=2, patch_head=True).state_dict())
+
+
+def test_one_seed_gives_one_result(student: Path, train_student: Callable[..., Path], tmp_path: Path) -> None:
+    again, other = train_student(tmp_path / "again"), train_student(tmp_path / "other", seed=1)
+    torch.testing.assert_close(_weights(again), _weights(student), rtol=0, atol=0)
+    assert not torch.equal(_weights(other)["stem.0.weight"], _weights(student)["stem.0.weight"])
+
+
+@pytest.mark.parametrize("num_workers", [0, 2])
+def test_a_resumed_run_is_bit_identical(
+    train_student: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, num_workers: int
+) -> None:
+    options = {"max_epochs": 3, "num_workers": num_workers}
+    whole = train_student(tmp_path / "whole", **options)
+    steps: list[int] = []
+    forward = PatchVNet.features
+
+    def die_in_the_second_epoch(self: PatchVNet, x: torch.Tensor) -> dict[str, torch.Tensor]:
+        if self.in_channels == 1:
+            steps.append(1)
+            if len(steps) == 5:
+                raise KeyboardInterrupt
+        return forward(self, x)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(PatchVNet, "features", die_in_the_second_epoch)
+        with pytest.raises((KeyboardInterrupt, RuntimeError)):
+            train_student(tmp_path / "broken", **options)
+    assert len(_history(tmp_path / "broken")) == 1
+    broken = train_student(tmp_path / "broken", resume=True, **options)
+    for name in ("model.pt", "model_last.pt"):
+        torch.testing.assert_close(_weights(broken, name), _weights(whole, name), rtol=0, atol=0)
+    for row in (*_history(broken), *_history(whole)):
+        del row["seconds"]
+    assert _history(broken)[0].keys() == _history(whole)[0].keys()
+
+
+def test_a_subset_of_modalities_is_a_legal_student(train_student: Callable[..., Path], tmp_path: Path) -> None:
+    run = train_student(tmp_path / "subset", modality=["flair", "t1"], max_epochs=1)
+    assert _weights(run)["stem.0.weight"].shape[1] == 2
+
+
+def test_the_unimodal_baseline_is_only_a_config(bundle: Bundle, tmp_path: Path) -> None:
+    run = bundle.train(tmp_path / "unimodal", UNIMODAL, max_epochs=1)
+    assert set(_history(run)[0]) >= {"loss", "segmentation"}
+    assert "patch_selection" not in _history(run)[0]
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        ({"teacher_checkpoint": "nowhere/model.pt"}, r"no checkpoint at nowhere.model\.pt"),
+        ({"init_filters": 4}, r"stem\.0\.weight is \(2, 4, 3, 3, 3\) there and \(4, 4, 3, 3, 3\) here"),
+    ],
+)
+def test_a_teacher_that_does_not_fit_is_refused_with_a_sentence(
+    bundle: Bundle, teacher: Path, tmp_path: Path, overrides: dict[str, object], message: str
+) -> None:
+    options = {"teacher_checkpoint": teacher / "models" / "model.pt", **overrides}
+    with pytest.raises(RuntimeError) as failure:
+        bundle.train(tmp_path / "student", **options)
+    error: BaseException | None = failure.value
+    while error is not None and not isinstance(error, InputError):
+        error = error.__cause__ or error.__context__
+    assert re.search(message, str(error))
+
+
+def test_evaluation_scores_each_test_case(bundle: Bundle, student: Path) -> None:
+    options = bundle.options(output_dir=student)
+    bundle.run("evaluating", TRAIN, CONFIGS / "evaluate.json", **options)
+    with (student / "evaluation" / "metrics.csv").open() as file:
+        metrics = {row[0]: float(row[1]) for row in csv.reader(file)}
+    assert set(metrics) == {"val_mean_dice", "val_mean_dice_tc", "val_mean_dice_wt", "val_mean_dice_et"}
+    cases = (student / "evaluation" / "val_mean_dice_raw.csv").read_text().splitlines()[1:]
+    assert len(cases) == len(json.loads(bundle.data_list.read_text())["test"])
+
+
+@pytest.mark.parametrize(("label_scheme", "values"), [("brats2018", {0, 1, 2, 4}), ("brats2023", {0, 1, 2, 3})])
+def test_inference_writes_labels_on_the_original_grid(
+    bundle: Bundle, student: Path, tmp_path: Path, label_scheme: str, values: set[int]
+) -> None:
+    case = next(path for path in sorted(bundle.cohort.rglob("*_t2.nii.gz")))
+    source = nibabel.load(case)
+    moved = nibabel.as_closest_canonical(source).slicer[2:, :, 1:]
+    folder = tmp_path / "input"
+    folder.mkdir()
+    nibabel.save(moved, folder / case.name)
+    output = tmp_path / "output"
+    options = {key: bundle.options()[key] for key in ("spacing", "roi_size", "init_filters", "num_workers")}
+    bundle.run(
+        "evaluating",
+        CONFIGS / "inference.json",
+        **{"dataset_dir": folder, "ckpt_dir": student / "models", "output_dir": output, **options},
+        label_scheme=label_scheme,
+    )
+    result = nibabel.load(output / case.name.replace(".nii.gz", "_seg.nii.gz"))
+    assert result.shape == moved.shape
+    assert result.get_data_dtype() == np.uint8
+    np.testing.assert_allclose(result.affine, moved.affine)
+    assert set(np.unique(result.dataobj)) <= values

@@ -1,0 +1,74 @@
+"""Small data sets for tests: NIfTI folders in the layouts that the challenges ship."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pytest
+
+SHAPE = (8, 9, 7)
+AFFINE = np.diag([8.0, 8.0, 8.0, 1.0])  # large voxels, so that the small tumour has a plausible volume
+
+
+def volumes(et: int = 4, ed: int = 2, ncr: int = 1) -> dict[str, np.ndarray]:
+    """Return a brain in four modalities and its label: a block within a margin of 0, with a tumour that T1ce shows."""
+    label = np.zeros(SHAPE, np.uint8)
+    label[2:6, 2:6, 2:5] = ed
+    label[3:5, 3:5, 2:5] = et
+    label[3, 3, 3] = ncr
+    images = {}
+    for number, modality in enumerate(("t1", "t1ce", "t2", "flair")):
+        image = np.zeros(SHAPE, np.int16)
+        image[1:-1, 1:-1, 1:-1] = np.random.default_rng(number).integers(80, 120, (6, 7, 5))
+        image[label == et] = 200 if modality == "t1ce" else 90
+        images[modality] = image
+    return {**images, "seg": label}
+
+
+def save(path: Path, array: np.ndarray, affine: np.ndarray = AFFINE) -> None:
+    """Write a volume, and the folders above it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    nib.save(nib.Nifti1Image(array, affine), path)
+
+
+@pytest.fixture
+def save_nifti() -> Callable[..., None]:
+    """Return the function that writes a volume to a path."""
+    return save
+
+
+@pytest.fixture
+def write_case(tmp_path: Path) -> Callable[..., Path]:
+    """Return a function that writes one case below ``tmp_path / "data"`` and returns that folder."""
+
+    def write(folder: str, names: dict[str, str] | None = None, **volume_values: int) -> Path:
+        """Write a case; ``names`` gives the file of each modality and of ``seg``, None those of BraTS 2018."""
+        case = Path(folder).name
+        content = volumes(**volume_values)
+        for modality, name in (names or {modality: f"{case}_{modality}.nii.gz" for modality in content}).items():
+            save(tmp_path / "data" / folder / name, content[modality])
+        return tmp_path / "data"
+
+    return write
+
+
+@pytest.fixture
+def write_task01(tmp_path: Path) -> Callable[..., Path]:
+    """Return a function that writes a Decathlon Task01 with cases of the given names, and returns its folder."""
+
+    def write(*names: str) -> Path:
+        task = tmp_path / "Task01_BrainTumour"
+        content = volumes(et=3, ed=1, ncr=2)
+        for name in names:
+            channels = [content[modality] for modality in ("flair", "t1", "t1ce", "t2")]
+            save(task / "imagesTr" / f"{name}.nii.gz", np.stack(channels, axis=-1))
+            save(task / "labelsTr" / f"{name}.nii.gz", content["seg"])
+        description = {"modality": {"0": "FLAIR", "1": "T1w", "2": "t1gd", "3": "T2w"}, "training": []}
+        (task / "dataset.json").write_text(json.dumps(description))
+        return task
+
+    return write

@@ -1,0 +1,209 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from pkdr_monai.data.datalist import (
+    inference_items,
+    load_data_list,
+    make_data_list,
+    require_checked,
+    training_items,
+)
+from pkdr_monai.errors import InputError
+from pkdr_monai.files import write_json
+
+MODALITIES = ("t1", "t1ce", "t2", "flair")
+
+
+@pytest.fixture
+def dataset(write_case: Callable[..., Path]) -> Path:
+    for name in ("a", "b", "c"):
+        folder = write_case(name)
+    return folder
+
+
+@pytest.fixture
+def data_list(dataset: Path) -> dict[str, Any]:
+    return make_data_list(dataset)
+
+
+def test_written_list_is_loaded_as_it_was(tmp_path: Path, data_list: dict[str, Any]) -> None:
+    write_json(tmp_path / "list.json", data_list)
+    assert load_data_list(tmp_path / "list.json") == data_list
+
+
+def test_edited_list_is_refused(tmp_path: Path, data_list: dict[str, Any]) -> None:
+    write_json(tmp_path / "list.json", {**data_list, "validation": data_list["training"]})
+    with pytest.raises(InputError, match=r"edited by hand\? .*pkdr data split"):
+        load_data_list(tmp_path / "list.json")
+
+
+@pytest.mark.parametrize(
+    ("content", "complaint"),
+    [
+        ("{", "not valid JSON"),
+        ("[]", "not a data list"),
+        ('{"training": []}', "not a data list"),
+        (None, "cannot read"),
+    ],
+)
+def test_what_is_no_data_list_is_refused(tmp_path: Path, content: str | None, complaint: str) -> None:
+    path = tmp_path / "list.json"
+    if content is not None:
+        path.write_text(content)
+    with pytest.raises(InputError, match=complaint):
+        load_data_list(path)
+
+
+@pytest.mark.parametrize("modalities", [MODALITIES, ("t2",), ("flair", "t1")])
+def test_item_has_the_wanted_modalities_in_their_order(
+    dataset: Path, data_list: dict[str, Any], modalities: tuple[str, ...]
+) -> None:
+    (item,) = training_items(data_list, dataset, "training", modalities)
+    case = item["case"]
+    assert item["image"] == [str(dataset / case / f"{case}_{modality}.nii.gz") for modality in modalities]
+    assert item["label"] == str(dataset / case / f"{case}_seg.nii.gz")
+    assert item["scheme"] == "brats2018"
+    assert "channels" not in item
+
+
+def test_item_of_a_4d_file_has_its_path_and_the_channels_to_take(write_task01: Callable[..., Path]) -> None:
+    task = write_task01("BRATS_001")
+    (item,) = training_items(make_data_list(task), task, "training", ("flair", "t2"))
+    assert item["image"] == str(task / "imagesTr/BRATS_001.nii.gz")
+    assert item["channels"] == [0, 3]
+    assert item["scheme"] == "msd"
+
+
+def test_relative_folder_gives_absolute_paths(
+    dataset: Path, data_list: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(dataset.parent)
+    assert Path(training_items(data_list, "data", "test", ["t1"])[0]["image"][0]).is_absolute()
+
+
+def test_empty_and_unknown_sections_are_refused(dataset: Path, data_list: dict[str, Any]) -> None:
+    with pytest.raises(InputError, match="has no test case"):
+        training_items({**data_list, "test": []}, dataset, "test", MODALITIES)
+    with pytest.raises(InputError, match="unknown section 'train'"):
+        training_items(data_list, dataset, "train", MODALITIES)
+
+
+def test_missing_modality_and_file_are_named_with_their_case(dataset: Path, data_list: dict[str, Any]) -> None:
+    entry = data_list["training"][0]
+    without_t2 = {**data_list, "training": [{key: value for key, value in entry.items() if key != "t2"}]}
+    with pytest.raises(InputError, match=f"case {entry['case']} has no t2 file"):
+        training_items(without_t2, dataset, "training", MODALITIES)
+    (dataset / entry["t2"]).unlink()
+    with pytest.raises(InputError, match=rf"case {entry['case']}: the t2 file .*{entry['t2']} is absent"):
+        training_items(data_list, dataset, "training", MODALITIES)
+
+
+def test_label_is_left_out_where_it_is_absent_and_not_needed(dataset: Path, data_list: dict[str, Any]) -> None:
+    entry = {key: value for key, value in data_list["test"][0].items() if key != "label"}
+    (item,) = training_items({**data_list, "test": [entry]}, dataset, "test", ["t1"], need_label=False)
+    assert "label" not in item
+    with pytest.raises(InputError, match="has no label file"):
+        training_items({**data_list, "test": [entry]}, dataset, "test", ["t1"])
+
+
+def test_path_that_leaves_the_folder_is_refused(dataset: Path, data_list: dict[str, Any]) -> None:
+    entry = {**data_list["test"][0], "t1": "../data/a/a_t1.nii.gz"}
+    with pytest.raises(InputError, match="relative to the data set's folder"):
+        training_items({**data_list, "test": [entry]}, dataset, "test", ["t1"])
+
+
+def test_unchanged_files_are_not_read_again(
+    dataset: Path, data_list: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pkdr_monai.data.checks.read_voxels", lambda path: pytest.fail(f"read {path}"))
+    require_checked(data_list, dataset)
+
+
+def test_file_that_changed_since_the_list_was_written_is_checked_again(
+    dataset: Path, data_list: dict[str, Any], save_nifti: Callable[..., None]
+) -> None:
+    save_nifti(dataset / data_list["training"][0]["t2"], np.full((8, 9, 7), np.nan, np.float32))
+    with pytest.raises(InputError, match="NaN"):
+        require_checked(data_list, dataset)
+    require_checked(data_list, dataset, modalities=["t1"])
+
+
+def test_case_of_a_list_without_sizes_is_checked_in_full(
+    dataset: Path, data_list: dict[str, Any], save_nifti: Callable[..., None]
+) -> None:
+    entry = data_list["validation"][0]
+    save_nifti(dataset / entry["label"], np.zeros((8, 9, 7), np.uint8))
+    entry["bytes"] = {content: (dataset / entry[content]).stat().st_size for content in (*MODALITIES, "label")}
+    require_checked(data_list, dataset)
+    del entry["bytes"]
+    with pytest.raises(InputError, match="the label is empty"):
+        require_checked(data_list, dataset)
+
+
+def test_file_deleted_since_is_found_before_training(dataset: Path, data_list: dict[str, Any]) -> None:
+    (dataset / data_list["validation"][0]["label"]).unlink()
+    with pytest.raises(InputError, match="cannot be opened"):
+        require_checked(data_list, dataset)
+
+
+def test_deleted_test_case_does_not_stop_training(dataset: Path, data_list: dict[str, Any]) -> None:
+    (dataset / data_list["test"][0]["label"]).unlink()
+    require_checked(data_list, dataset)
+
+
+def test_folder_of_cases_gives_one_item_a_case(dataset: Path) -> None:
+    items = inference_items(dataset, ("flair", "t1"))
+    assert items == [[str(dataset / f"{n}/{n}_flair.nii.gz"), str(dataset / f"{n}/{n}_t1.nii.gz")] for n in "abc"]
+
+
+def test_folder_of_one_case_gives_one_item(dataset: Path) -> None:
+    assert inference_items(str(dataset / "a"), ["t2"]) == [[str(dataset / "a/a_t2.nii.gz")]]
+
+
+def test_decathlon_folders_give_the_4d_files(write_task01: Callable[..., Path]) -> None:
+    task = write_task01("BRATS_001", "BRATS_002")
+    expected = [str(task / f"imagesTr/BRATS_00{number}.nii.gz") for number in (1, 2)]
+    assert inference_items(task, MODALITIES) == expected
+    assert inference_items(task / "imagesTr", ["t2"]) == expected
+
+
+def test_named_files_are_put_together_to_cases(dataset: Path) -> None:
+    files = [dataset / f"{name}/{name}_{modality}.nii.gz" for name in "ba" for modality in ("flair", "seg", "t1")]
+    expected = [[str(dataset / f"{name}/{name}_{modality}.nii.gz") for modality in ("t1", "flair")] for name in "ab"]
+    assert inference_items(files, ("t1", "flair")) == expected
+
+
+def test_one_file_needs_no_modality_in_its_name_for_a_network_of_one(tmp_path: Path) -> None:
+    path = tmp_path / "scan.nii.gz"
+    path.touch()
+    assert inference_items(path, ["t2"]) == [[str(path)]]
+    with pytest.raises(InputError, match=r"does not tell its modality: expected files named <case>_t1\.nii\.gz"):
+        inference_items(path, ["t1", "t2"])
+
+
+def test_case_without_a_wanted_modality_is_refused_by_name(dataset: Path) -> None:
+    (dataset / "b/b_t2.nii.gz").unlink()
+    with pytest.raises(InputError, match="case b has no t2 file; it has t1, t1ce, flair, label"):
+        inference_items(dataset, ["t2"])
+    with pytest.raises(InputError, match="case a has no t2 file"):
+        inference_items([dataset / "a/a_t1.nii.gz"], ["t2"])
+
+
+def test_case_with_two_files_of_a_wanted_modality_is_refused(dataset: Path) -> None:
+    (dataset / "a/a_t2.nii").touch()
+    with pytest.raises(InputError, match=r"case a has two t2 files, a/a_t2\.nii and a/a_t2\.nii\.gz"):
+        inference_items(dataset, ["t2"])
+    assert len(inference_items(dataset, ["t1"])) == 3
+
+
+@pytest.mark.parametrize("name", ["absent.nii.gz", "notes.txt"])
+def test_file_that_is_no_scan_is_refused(tmp_path: Path, name: str) -> None:
+    (tmp_path / "notes.txt").touch()
+    with pytest.raises(InputError, match="neither a folder nor a NIfTI file"):
+        inference_items(tmp_path / name, ["t2"])

@@ -1,0 +1,65 @@
+import math
+
+import numpy as np
+import pytest
+
+from pkdr_monai.data.phantom_signal import (
+    TISSUES,
+    contrast_enhanced_t1,
+    inversion_recovery,
+    nulling_inversion_time,
+    spin_echo,
+)
+
+FIELDS = pytest.mark.parametrize("strong", [False, True], ids=["1.5 T", "3 T"])
+HEALTHY = ("white", "deep", "grey", "csf")
+
+
+def test_spin_echo_is_the_textbook_equation():
+    expected = 0.8 * (1 - math.exp(-600 / 1200)) * math.exp(-12 / 90)
+    assert spin_echo(np.array(0.8), np.array(1200.0), np.array(90.0), tr=600, te=12) == pytest.approx(expected)
+
+
+def test_inversion_recovery_is_the_textbook_equation():
+    expected = 0.8 * abs(1 - 2 * math.exp(-900 / 1200) + math.exp(-9000 / 1200)) * math.exp(-100 / 90)
+    signal = inversion_recovery(np.array(0.8), np.array(1200.0), np.array(90.0), tr=9000, te=100, ti=900)
+    assert signal == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("tr", [6000.0, 9000.0, 12000.0])
+def test_the_nulling_inversion_time_leaves_no_signal(tr):
+    ti = nulling_inversion_time(4300.0, tr)
+    signal = inversion_recovery(np.array(1.0), np.array(4300.0), np.array(2000.0), tr=tr, te=100, ti=ti)
+    assert signal == pytest.approx(0.0, abs=1e-12)
+
+
+def test_the_contrast_agent_adds_its_rate():
+    enhanced = contrast_enhanced_t1(np.array([1000.0, 1000.0]), np.array([0.0, 0.25]), relaxivity=4.0)
+    assert 1000.0 / enhanced == pytest.approx([1.0, 2.0])
+
+
+@FIELDS
+def test_relaxation_slows_from_white_matter_over_grey_matter_to_csf(strong):
+    t1 = [TISSUES[name].t1[strong] for name in HEALTHY]
+    t2 = [TISSUES[name].t2[strong] for name in HEALTHY]
+    assert t1 == sorted(t1)
+    assert t2 == sorted(t2)
+
+
+def test_a_stronger_field_lengthens_t1_and_never_t2():
+    for name, tissue in TISSUES.items():
+        if name != "csf":
+            assert tissue.t1[1] > tissue.t1[0]
+        if name != "grey":  # its T2 is the same within a millisecond
+            assert tissue.t2[1] < tissue.t2[0]
+
+
+@FIELDS
+def test_every_part_of_a_glioma_relaxes_more_slowly_than_white_matter(strong):
+    for name in ("oedema", "enhancing", "nonenhancing", "necrosis"):
+        assert TISSUES[name].t1[strong] > 1.5 * TISSUES["white"].t1[strong]
+        assert TISSUES[name].t2[strong] > 1.5 * TISSUES["white"].t2[strong]
+
+
+def test_enhancing_tumour_takes_up_ten_times_the_agent_of_white_matter():
+    assert TISSUES["enhancing"].agent > 10 * TISSUES["white"].agent

@@ -1,0 +1,65 @@
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+
+import pytest
+
+from pkdr_monai.errors import InputError
+from pkdr_monai.files import atomic_write, content_hash, read_json, write_json
+
+
+def test_failed_write_leaves_the_old_file_and_nothing_beside_it(tmp_path: Path) -> None:
+    path = tmp_path / "a.txt"
+    path.write_text("old")
+
+    def fail() -> None:
+        with atomic_write(path) as file:
+            file.write(b"half of the n")
+            raise RuntimeError("full disk")
+
+    with pytest.raises(RuntimeError, match="full disk"):
+        fail()
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_file_is_not_there_before_the_write_is_whole(tmp_path: Path) -> None:
+    with atomic_write(tmp_path / "new" / "a.txt") as file:
+        file.write(b"x")
+        assert not (tmp_path / "new" / "a.txt").exists()
+    assert (tmp_path / "new" / "a.txt").read_bytes() == b"x"
+
+
+@pytest.mark.skipif(os.name == "nt", reason="POSIX file modes")
+def test_file_is_as_readable_as_any_other_new_file(tmp_path: Path) -> None:
+    (tmp_path / "plain").touch()
+    write_json(tmp_path / "a.json", {})
+    modes = [stat.S_IMODE((tmp_path / name).stat().st_mode) for name in ("a.json", "plain")]
+    assert modes[0] == modes[1]
+
+
+def test_json_survives_the_way_to_disk_and_back(tmp_path: Path) -> None:
+    content = {"names": ["ä", "b"], "seed": None}
+    write_json(tmp_path / "a.json", content)
+    assert read_json(tmp_path / "a.json") == content
+
+
+def test_absent_file_and_broken_json_are_refused_by_name(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"cannot read .*a\.json: No such file"):
+        read_json(tmp_path / "a.json")
+    (tmp_path / "a.json").write_text("{")
+    with pytest.raises(InputError, match=r"a\.json is not valid JSON"):
+        read_json(tmp_path / "a.json")
+
+
+def test_binary_file_is_no_json(tmp_path: Path) -> None:
+    (tmp_path / "a.json").write_bytes(b"\x80\x81")
+    with pytest.raises(InputError, match="is not valid JSON"):
+        read_json(tmp_path / "a.json")
+
+
+def test_hash_sees_content_not_order() -> None:
+    assert content_hash({"a": [1, 2], "b": 0}) == content_hash({"b": 0, "a": [1, 2]})
+    assert content_hash({"a": [1, 2]}) != content_hash({"a": [2, 1]})

@@ -1,0 +1,77 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from pkdr_monai.errors import InputError
+from pkdr_monai.terminal import ProgressLine, integer, names, run_plan, switch, triple, verb
+
+
+def test_names_stay_text_and_lose_blanks() -> None:
+    assert names("001,1e5 , True,") == ("001", "1e5", "True")
+    assert names("") == ()
+
+
+@pytest.mark.parametrize(
+    ("read", "text"),
+    [
+        (integer, "many"),
+        (integer, "1.5"),
+        (switch, "perhaps"),
+        (triple(int), "1,2"),
+        (triple(int), "1.5"),
+        (triple(float), "1,0,1"),
+        (triple(float), ""),
+    ],
+)
+def test_text_that_does_not_fit_is_refused_and_quoted(read: Callable[[str], Any], text: str) -> None:
+    with pytest.raises(InputError, match=f"expected .* got '{text}'"):
+        read(text)
+
+
+def test_verb_does_nothing_until_its_plan_is_run() -> None:
+    done = []
+    plan = verb()(done.append)("word")
+    assert done == []
+    run_plan(plan)
+    assert done == ["word"]
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    clock = Clock()
+    monkeypatch.setattr("pkdr_monai.terminal.time.monotonic", clock)
+    return clock
+
+
+def test_progress_in_a_log_is_a_line_every_five_seconds(clock: Clock, capsys: pytest.CaptureFixture[str]) -> None:
+    progress = ProgressLine("checking")
+    for done in range(1, 11):
+        clock.now += 2
+        progress(done, 10)
+    assert capsys.readouterr().err.splitlines() == [
+        "checking: 3 of 10 cases, about 14 s left",
+        "checking: 6 of 10 cases, about 8 s left",
+        "checking: 9 of 10 cases, about 2 s left",
+    ]
+
+
+def test_progress_on_a_terminal_is_one_line_that_vanishes(
+    clock: Clock, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    progress = ProgressLine("checking")
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True)
+    clock.now = 1
+    progress(1, 2)
+    progress(2, 2)
+    assert capsys.readouterr().err == "\r\x1b[Kchecking: 1 of 2 cases, about 1 s left\r\x1b[K"
