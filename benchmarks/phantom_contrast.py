@@ -1,16 +1,17 @@
-"""How far intensity alone tells the tumour regions apart, modality by modality, in any cohort of BraTS 2018's layout.
+"""How far intensity alone tells the tumour's regions apart, modality by modality, in a cohort of BraTS 2018's layout.
 
 For each region a Gaussian classifier (quadratic discriminant) is fitted to the voxels of every second case and applied
 to the others. It knows nothing of place, shape or neighbours: its Dice says what a modality shows, not what a network
-can make of it. The area under the ROC curve compares the enhancing tumour with what surrounds it.
+can make of it. The area under the ROC curve compares a region with what it has to be told apart from; 0.5 is nothing.
 
-    python benchmarks/phantom_contrast.py FOLDER [--smooth 1.0]
+    python benchmarks/phantom_contrast.py FOLDER
 """
 
 from __future__ import annotations
 
 import argparse
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import nibabel as nib
@@ -19,25 +20,41 @@ from scipy import ndimage
 
 from pkdr_monai.modalities import MODALITIES
 
-REGIONS = {"wt": (1, 2, 4), "tc": (1, 4), "et": (4,)}
+REGIONS = {"WT": (1, 2, 4), "TC": (1, 4), "ET": (4,)}
 CHOICES = {**{name: [index] for index, name in enumerate(MODALITIES)}, "all four": [0, 1, 2, 3]}
 VOXELS_A_CASE = 60_000
+NEAR_MM = 4.0
 
 
-def read_cases(folder: Path, smooth: float) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
-    """Yield each case's brain voxels: normalised intensities ``(N, 4)``, labels ``(N,)``, and who is near the ET."""
-    for path in sorted(folder.glob("*/*/*_seg.nii.gz")):
-        label = np.asarray(nib.load(path).dataobj)
+@dataclass(frozen=True)
+class BrainVoxels:
+    """The voxels of one case's brain."""
+
+    values: np.ndarray  # (N, 4), each modality with mean 0 and standard deviation 1
+    label: np.ndarray  # (N,)
+    near_et: np.ndarray  # (N,), whether within NEAR_MM of enhancing tumour
+    voxel_ml: float
+
+    def members(self, region: str) -> np.ndarray:
+        """Return which voxels belong to a region, ``(N,)``."""
+        return np.isin(self.label, REGIONS[region])
+
+
+def read_cases(folder: Path) -> Iterator[BrainVoxels]:
+    """Yield the cases of a folder in the order of their names."""
+    for path in sorted(folder.glob("*/*/*_seg.nii.gz"), key=lambda path: path.name):
+        image = nib.Nifti1Image.from_filename(path)
+        label = np.asarray(image.dataobj)
         stem = path.name.removesuffix("_seg.nii.gz")
-        images = [np.asarray(nib.load(path.with_name(f"{stem}_{name}.nii.gz")).dataobj) for name in MODALITIES]
+        files = [path.with_name(f"{stem}_{name}.nii.gz") for name in MODALITIES]
+        images = [np.asarray(nib.Nifti1Image.from_filename(file).dataobj) for file in files]
         brain = np.logical_or.reduce([image > 0 for image in images])
-        channels = []
-        for image in images:
-            values = image[image > 0]
-            normal = np.where(image > 0, (image - values.mean()) / values.std(), 0.0)
-            channels.append(ndimage.gaussian_filter(normal, smooth)[brain])
-        near = ndimage.binary_dilation(label == 4, iterations=3)
-        yield np.stack(channels, axis=1), label[brain], near[brain]
+        normal = [(image[brain] - image[image > 0].mean()) / image[image > 0].std() for image in images]
+        sizes = image.header.get_zooms()[:3]
+        near = np.zeros(label.shape, dtype=bool)
+        if (label == 4).any():
+            near = ndimage.distance_transform_edt(label != 4, sampling=sizes) <= NEAR_MM
+        yield BrainVoxels(np.stack(normal, axis=1), label[brain], near[brain], float(np.prod(sizes)) / 1000.0)
 
 
 def log_ratio(train: np.ndarray, truth: np.ndarray, test: np.ndarray) -> np.ndarray:
@@ -56,8 +73,8 @@ def best_threshold(score: np.ndarray, truth: np.ndarray) -> float:
     """Return the threshold with the best Dice."""
     order = np.argsort(-score)
     hits = np.cumsum(truth[order])
-    dice = 2 * hits / (np.arange(1, len(score) + 1) + truth.sum())
-    return float(score[order][np.argmax(dice)])
+    scores = 2 * hits / (np.arange(1, len(score) + 1) + truth.sum())
+    return float(score[order][np.argmax(scores)])
 
 
 def dice(prediction: np.ndarray, truth: np.ndarray) -> float:
@@ -66,43 +83,50 @@ def dice(prediction: np.ndarray, truth: np.ndarray) -> float:
     return 1.0 if total == 0 else 2.0 * float((prediction & truth).sum()) / total
 
 
-def auc(first: np.ndarray, second: np.ndarray) -> float:
-    """Return the probability that a draw from ``first`` exceeds one from ``second``."""
-    if not len(first) or not len(second):
-        return float("nan")
-    return float(np.mean(np.searchsorted(np.sort(second), first)) / len(second))
+def mean_dice(cases: list[BrainVoxels], region: str, channels: list[int]) -> float:
+    """Return the mean Dice over every second case of a classifier fitted to the others, in percent."""
+    rng = np.random.default_rng(0)
+    values, truth = [], []
+    for case in cases[::2]:
+        pick = rng.permutation(len(case.label))[:VOXELS_A_CASE]
+        values.append(case.values[pick][:, channels])
+        truth.append(case.members(region)[pick])
+    train, member = np.concatenate(values), np.concatenate(truth)
+    threshold = best_threshold(log_ratio(train, member, train), member)
+    tests = [
+        dice(log_ratio(train, member, case.values[:, channels]) >= threshold, case.members(region))
+        for case in cases[1::2]
+    ]
+    return 100.0 * float(np.mean(tests))
+
+
+def median_area(cases: list[BrainVoxels], channel: int, rim: bool) -> float:
+    """Return the median over cases of the area under the ROC curve: ET within its surroundings, or WT in the brain."""
+    areas = []
+    for case in cases:
+        region = case.members("ET" if rim else "WT")
+        rest = case.near_et & ~region if rim else ~region
+        first, second = case.values[region, channel], np.sort(case.values[rest, channel])
+        if len(first) and len(second):
+            areas.append(np.searchsorted(second, first).mean() / len(second))
+    return float(np.median(areas))
 
 
 def main() -> None:
-    """Print a table of Dice and one of areas under the curve."""
+    """Print the volumes and the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path)
-    parser.add_argument("--smooth", type=float, default=0.0, help="Gaussian blur before classification, in voxels")
-    arguments = parser.parse_args()
-    cases = list(read_cases(arguments.folder, arguments.smooth))
-    rng = np.random.default_rng(0)
-    picks = [rng.choice(len(label), min(VOXELS_A_CASE, len(label)), replace=False) for _, label, _ in cases[::2]]
-    train = np.concatenate([case[0][pick] for case, pick in zip(cases[::2], picks, strict=True)])
-    labels = np.concatenate([case[1][pick] for case, pick in zip(cases[::2], picks, strict=True)])
-    print(f"{len(cases)} cases, {len(cases[::2])} to fit, {len(cases[1::2])} to test; mean Dice in %")
-    print("| modality | WT | TC | ET |\n|---|---|---|---|")
+    cases = list(read_cases(parser.parse_args().folder))
+    for region in REGIONS:
+        volumes = np.array([case.members(region).sum() * case.voxel_ml for case in cases])
+        print(f"{region}: median {np.median(volumes):.0f} mL, {volumes.min():.0f} to {volumes.max():.0f}")
+    print(f"\n{len(cases)} cases, {len(cases[::2])} to fit, {len(cases[1::2])} to test\n")
+    print("| modality | WT Dice | TC Dice | ET Dice | WT area | ET area |\n|---|---|---|---|---|---|")
     for name, channels in CHOICES.items():
-        row = []
-        for members in REGIONS.values():
-            truth = np.isin(labels, members)
-            score = log_ratio(train[:, channels], truth, train[:, channels])
-            threshold = best_threshold(score, truth)
-            tests = [
-                dice(log_ratio(train[:, channels], truth, v[:, channels]) >= threshold, np.isin(y, members))
-                for v, y, _ in cases[1::2]
-            ]
-            row.append(100 * float(np.mean(tests)))
-        print(f"| {name} | " + " | ".join(f"{value:.1f}" for value in row) + " |", flush=True)
-    print("\narea under the ROC curve, ET against the non-ET voxels within 3 voxels of it, median over cases")
-    for index, name in enumerate(MODALITIES):
-        areas = [auc(v[y == 4, index], v[near & (y != 4), index]) for v, y, near in cases]
-        areas_wt = [auc(v[y > 0, index], v[y == 0, index]) for v, y, near in cases]
-        print(f"| {name} | {np.nanmedian(areas):.2f} | WT against brain {np.nanmedian(areas_wt):.2f} |")
+        row = [f"{mean_dice(cases, region, channels):.0f}" for region in REGIONS]
+        single = len(channels) == 1
+        row += [f"{median_area(cases, channels[0], rim):.2f}" if single else "" for rim in (False, True)]
+        print(f"| {name} | " + " | ".join(row) + " |", flush=True)
 
 
 if __name__ == "__main__":

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-import torch
+from typing import TYPE_CHECKING
 
 from pkdr_monai.errors import InputError
+
+if TYPE_CHECKING:
+    import torch
 
 __all__ = ["LABEL_SCHEMES", "REGIONS", "label_to_regions", "regions_to_label", "scheme_labels"]
 
@@ -44,9 +47,12 @@ def label_to_regions(label: torch.Tensor, label_scheme: str = "brats2018") -> to
         InputError: when a label is none of the scheme's.
 
     Example:
+        >>> import torch
         >>> label_to_regions(torch.tensor([[[0, 1, 2, 4]]]))[:, 0, 0].tolist()
         [[0.0, 1.0, 0.0, 1.0], [0.0, 1.0, 1.0, 1.0], [0.0, 0.0, 0.0, 1.0]]
     """
+    import torch  # here, so that checking files, which needs the label values alone, does not wait for it
+
     values = scheme_labels(label_scheme)
     if label.ndim == 4:
         label = label[0]
@@ -73,10 +79,13 @@ def regions_to_label(regions: torch.Tensor, label_scheme: str = "brats2018") -> 
         Label map, uint8, ``(1, X, Y, Z)``.
 
     Example:
+        >>> import torch
         >>> regions = torch.tensor([[0, 1, 0, 1], [0, 1, 1, 1], [0, 0, 0, 1]]).reshape(3, 4, 1, 1)
         >>> regions_to_label(regions, "brats2023").flatten().tolist()
         [0, 1, 2, 3]
     """
+    import torch
+
     values = scheme_labels(label_scheme)
     tc, wt, et = (regions[channel] > 0 for channel in range(len(REGIONS)))
     label = torch.zeros_like(wt, dtype=torch.uint8)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,6 +13,20 @@ import pytest
 
 SHAPE = (8, 9, 7)
 AFFINE = np.diag([8.0, 8.0, 8.0, 1.0])  # large voxels, so that the small tumour has a plausible volume
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Skip tests on real cases, by name, where no folder of them is named."""
+    if not Path(os.environ.get("PKDR_REAL_DATA") or "absent").is_dir():
+        for item in items:
+            if "real" in item.keywords:
+                item.add_marker(pytest.mark.skip(reason="PKDR_REAL_DATA names no folder of real cases"))
+
+
+@pytest.fixture(scope="session")
+def real_data() -> Path:
+    """Return the folder of real cases."""
+    return Path(os.environ["PKDR_REAL_DATA"]).resolve()
 
 
 def volumes(et: int = 4, ed: int = 2, ncr: int = 1) -> dict[str, np.ndarray]:

@@ -167,5 +167,5 @@ def test_reader_that_stops_listening_is_no_traceback(dataset: Path) -> None:
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         process.stdout.close()  # type: ignore[union-attr]
         assert process.stderr is not None
-        assert process.stderr.read() == ""
+        assert "Traceback" not in process.stderr.read()
     assert process.returncode == 141

@@ -1,6 +1,6 @@
 """Render phantom.png: a high-grade and a low-grade synthetic case, their four modalities and their labels.
 
-    python docs/figures/phantom.py
+python docs/figures/phantom.py
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from matplotlib.patches import Patch
 from pkdr_monai.data.phantom import PhantomCase, make_case
 from pkdr_monai.modalities import MODALITIES
 
-SEEDS = {"HGG": 4, "LGG": 18}
+SEEDS = {"HGG": 32, "LGG": 18}
 TITLES = {"t1": "T1", "t1ce": "T1ce", "t2": "T2", "flair": "FLAIR"}
 REGIONS = {1: ("necrotic / non-enhancing core", "#3b6fd4"), 2: ("oedema", "#5cb85c"), 4: ("enhancing", "#f0c419")}
 FIELD = (slice(44, 196), slice(24, 216))  # crops the empty border

@@ -133,7 +133,7 @@ def draw_anatomy(rng: np.random.Generator, lattice: Lattice, displaced: Callable
 def _hull(point: Point) -> dict[str, Array]:
     """Return the outer surfaces, and how thick the cortex is below them."""
     x, y, z = point
-    egg = (x / (1.0 - 0.0012 * y), y, z)
+    egg = (x / (1.0 - 0.0006 * y), y, z)
     side = (np.abs(x), y, z)
     dome = ellipsoid_depth(egg, (0, 0, 10), (67, 86, 59))
     temporal = ellipsoid_depth(side, (41, 10, -18), (23, 42, 25))

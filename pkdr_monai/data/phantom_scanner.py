@@ -129,7 +129,7 @@ def draw_scanner(rng: np.random.Generator, bias_fields: int = 2) -> Scanner:
             noise=float(rng.uniform(0.015, 0.045)),
             bias=tuple(rng.normal(0.0, 0.06, size=bias_fields).tolist()),
         )
-    return Scanner(strong, relaxivity=float(rng.uniform(3.5, 5.0)), protocols=protocols)
+    return Scanner(strong, relaxivity=float(rng.uniform(3.0, 5.0)), protocols=protocols)
 
 
 @dataclass(frozen=True)

@@ -14,8 +14,8 @@ __all__ = ["TissueMaps", "draw_tissue_maps"]
 
 TUMOUR = ("oedema", "enhancing", "nonenhancing", "necrosis")
 HEALTHY_SPREAD = 0.03  # of a tissue's times between patients, relative
-TUMOUR_SPREAD = 0.16
-UPTAKE_SPREAD = 0.35  # of the contrast agent's concentration, between patients and within one
+TUMOUR_SPREAD = 0.19
+UPTAKE_SPREAD = 0.40  # of the contrast agent's concentration, between patients and within one
 HEALTHY_TEXTURE = 0.03  # of the times within a patient, relative
 TUMOUR_TEXTURE = 0.17
 TEXTURE_MM = 36.0

@@ -64,7 +64,7 @@ class Tumour:
 
         in_core = fraction_inside(core, voxel_mm)
         dull = in_core * fraction_inside(inside, voxel_mm)
-        density = np.clip(0.4 + oedema / 22.0, 0.0, 1.0)
+        density = np.clip(0.45 + oedema / 20.0, 0.0, 1.0)
         soaked = (1.0 - in_core) * density * fraction_inside(oedema, max(voxel_mm, 2.0))
         fractions = {name: share * (1.0 - in_core - soaked) for name, share in healthy.items()}
         fractions["necrosis" if self.grade == "HGG" else "nonenhancing"] = dull

@@ -67,8 +67,8 @@ class _NegativeLogSumExp(torch.autograd.Function):
             sums = result[volume, index], grad_output[volume, index]  # (N,) each
             with full_precision(student):
                 grad_anchor, grad_key = _gradients(anchor, key, count, *sums)  # (D, N) each
-            grad_student[volume, :, index] = grad_anchor / ctx.temperature
-            grad_teacher[volume, :, index] = grad_key
+            grad_student[volume].index_copy_(1, index, grad_anchor / ctx.temperature)
+            grad_teacher[volume].index_copy_(1, index, grad_key)
         return grad_student, grad_teacher, None, None
 
 

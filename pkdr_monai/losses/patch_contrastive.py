@@ -15,7 +15,8 @@ from pkdr_monai.losses.negatives import negative_logsumexp
 __all__ = ["Negatives", "PatchContrastiveLoss", "patch_contrastive_terms"]
 
 Negatives = Literal["sample", "batch"]
-DENSE_ELEMENTS = 2**22  # up to so many similarities a masked matrix is cheap, and a GPU need not be waited for
+CPU_DENSE = 2**17  # similarities up to which one masked matrix is faster than the blocks of negatives
+GPU_DENSE = 2**22  # the same there, where the blocks have to wait for the number of foreground patches
 
 
 class PatchContrastiveLoss(_Loss):
@@ -118,7 +119,8 @@ def patch_contrastive_terms(
     if negatives == "batch":  # the whole batch is one long volume
         student, teacher = (embedding.transpose(0, 1).flatten(1)[None] for embedding in (student, teacher))
         foreground = foreground.flatten()[None]
-    dense = foreground.numel() * foreground.shape[1] <= DENSE_ELEMENTS
+    limit = CPU_DENSE if foreground.device.type == "cpu" else GPU_DENSE
+    dense = foreground.numel() * foreground.shape[1] <= limit
     with full_precision(student):
         student, teacher = F.normalize(student, dim=1), F.normalize(teacher, dim=1)
         terms = (_dense_terms if dense else _split_terms)(student, teacher, foreground, temperature)

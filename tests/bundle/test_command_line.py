@@ -19,7 +19,7 @@ from .conftest import CONFIGS, ROOT, TEACHER, TRAIN, Bundle
 pytestmark = pytest.mark.slow
 
 
-def _command(run_id: str, configs: Sequence[Path], options: dict[str, object]) -> list[str]:
+def command(run_id: str, configs: Sequence[Path], options: dict[str, object]) -> list[str]:
     files = "[" + ",".join(f"'{config}'" for config in configs) + "]"
     words = ["-m", "monai.bundle", "run", run_id, "--config_file", files]
     for name, value in options.items():
@@ -31,7 +31,7 @@ def _environment() -> dict[str, str]:
     return {**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
 
 
-def _run(words: Sequence[str], timeout: float = 300) -> subprocess.CompletedProcess:
+def run(words: Sequence[str], timeout: float = 300) -> subprocess.CompletedProcess:
     return subprocess.run(
         [sys.executable, *words],
         cwd=ROOT,
@@ -46,9 +46,9 @@ def _run(words: Sequence[str], timeout: float = 300) -> subprocess.CompletedProc
 def test_a_training_killed_in_mid_epoch_is_resumed_bit_identically(bundle: Bundle, tmp_path: Path) -> None:
     def words(name: str, resume: bool) -> list[str]:
         options = bundle.options(output_dir=tmp_path / name, max_epochs=4, val_interval=2, resume=resume)
-        return _command("training", [TRAIN, TEACHER], options)
+        return command("training", [TRAIN, TEACHER], options)
 
-    whole = _run(words("whole", False))
+    whole = run(words("whole", False))
     assert whole.returncode == 0, whole.stdout + whole.stderr
 
     history = tmp_path / "broken" / "history.csv"
@@ -64,7 +64,7 @@ def test_a_training_killed_in_mid_epoch_is_resumed_bit_identically(bundle: Bundl
     process.wait()
     assert not (tmp_path / "broken/models/model_last.pt").exists()
 
-    resumed = _run(words("broken", True))
+    resumed = run(words("broken", True))
     assert resumed.returncode == 0, resumed.stdout + resumed.stderr
     for name in ("model.pt", "model_last.pt"):
         first, second = (torch.load(tmp_path / run / "models" / name, weights_only=True) for run in ("whole", "broken"))
@@ -73,7 +73,7 @@ def test_a_training_killed_in_mid_epoch_is_resumed_bit_identically(bundle: Bundl
 
 def test_a_missing_teacher_is_one_sentence_and_exit_code_2(bundle: Bundle, tmp_path: Path) -> None:
     options = bundle.options(output_dir=tmp_path, teacher_checkpoint=tmp_path / "nowhere.pt")
-    result = _run(_command("training", [TRAIN], options))
+    result = run(command("training", [TRAIN], options))
     assert result.returncode == 2
     last = result.stderr.strip().splitlines()[-1]
     assert last.startswith("error: there is no checkpoint at ")
@@ -82,8 +82,8 @@ def test_a_missing_teacher_is_one_sentence_and_exit_code_2(bundle: Bundle, tmp_p
 
 def test_two_processes_train_one_model(bundle: Bundle, tmp_path: Path) -> None:
     options = bundle.options(output_dir=tmp_path / "run", batch_size=1)
-    words = _command("training", [TRAIN, TEACHER, CONFIGS / "multi_gpu_train.json"], options)
-    result = _run(["-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2", *words])
+    words = command("training", [TRAIN, TEACHER, CONFIGS / "multi_gpu_train.json"], options)
+    result = run(["-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2", *words])
     assert result.returncode == 0, result.stdout + result.stderr
     record = json.loads((tmp_path / "run" / "run.json").read_text())
     assert (record["status"], record["environment"]["processes"]) == ("finished", 2)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 
 import pytest
@@ -76,9 +75,9 @@ def test_the_version_is_in_the_changelog_and_is_the_packages() -> None:
 
 
 @pytest.mark.real
-def test_the_metadata_keeps_monais_schema(tmp_path: Path) -> None:
+def test_the_metadata_keeps_monais_schema(real_data: Path, tmp_path: Path) -> None:
     schema = tmp_path / "schema.json"
-    schema.write_bytes((Path(os.environ["PKDR_REAL_DATA"]).parent / "meta_schema_20240725.json").read_bytes())
+    schema.write_bytes((real_data.parent / "meta_schema_20240725.json").read_bytes())
     verify_metadata(meta_file=str(CONFIGS / "metadata.json"), filepath=str(schema))
 
 

@@ -16,7 +16,7 @@ FORMS = {"dense": 2**62, "split": 0}
 @pytest.fixture(params=sorted(FORMS))
 def form(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """Run the test with the masked matrix and with the blocks of negatives."""
-    monkeypatch.setattr(patch_contrastive, "DENSE_ELEMENTS", FORMS[request.param])
+    monkeypatch.setattr(patch_contrastive, "CPU_DENSE", FORMS[request.param])
     return request.param
 
 

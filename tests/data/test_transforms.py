@@ -1,0 +1,78 @@
+"""Channels, regions and labels, with their metadata; and every modality, however many threads load."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from monai.data import CacheDataset, MetaTensor
+from monai.transforms import Compose, EnsureChannelFirstd, LoadImaged
+from monai.transforms.traits import ThreadUnsafe
+
+from pkdr_monai.data import find_cases
+from pkdr_monai.data.transforms import LabelToRegionsd, LoadModalitiesd, RegionsToLabeld, SelectChannelsd
+from pkdr_monai.errors import InputError
+from pkdr_monai.modalities import MODALITIES
+
+AFFINE = torch.diag(torch.tensor([2.0, 2.0, 2.0, 1.0], dtype=torch.float64))
+
+
+def _label() -> MetaTensor:
+    return MetaTensor(torch.tensor([0.0, 1.0, 2.0, 4.0]).reshape(1, 4, 1, 1), affine=AFFINE)
+
+
+def test_channels_are_taken_in_the_entrys_order() -> None:
+    image = torch.arange(4.0).reshape(4, 1, 1, 1)
+    assert SelectChannelsd("image")({"image": image, "channels": [3, 0]})["image"].flatten().tolist() == [3, 0]
+
+
+def test_an_entry_without_channels_is_left_alone() -> None:
+    image = torch.zeros(2, 1, 1, 1)
+    assert SelectChannelsd("image")({"image": image})["image"] is image
+
+
+def test_regions_and_labels_undo_each_other_and_keep_their_place() -> None:
+    regions = LabelToRegionsd("label")({"label": _label()})
+    assert regions["label"].shape == (3, 4, 1, 1)
+    torch.testing.assert_close(regions["label"].affine, AFFINE)
+    label = RegionsToLabeld("label")(regions)["label"]
+    assert label.dtype == torch.uint8
+    torch.testing.assert_close(label.as_tensor().float(), _label().as_tensor())
+    torch.testing.assert_close(label.affine, AFFINE)
+
+
+def test_an_entrys_own_scheme_wins() -> None:
+    entry = {"label": torch.tensor([1.0, 2.0, 3.0]).reshape(1, 3, 1, 1), "scheme": "msd"}
+    regions = LabelToRegionsd("label", label_scheme="brats2018")(entry)["label"]
+    assert regions[:, :, 0, 0].tolist() == [[0, 1, 1], [1, 1, 1], [0, 0, 1]]
+
+
+def test_a_label_of_another_scheme_is_refused() -> None:
+    with pytest.raises(InputError, match=r"label value 4 is not in scheme 'brats2023'"):
+        LabelToRegionsd("label", label_scheme="brats2023")({"label": _label()})
+
+
+def test_missing_labels_are_allowed_where_it_was_said() -> None:
+    assert LabelToRegionsd("label", allow_missing_keys=True)({"image": 1}) == {"image": 1}
+
+
+def test_a_cache_filled_by_threads_has_every_modality(write_case: Callable[..., Path]) -> None:
+    for number in range(12):
+        folder = write_case(f"Case_{number:02d}")
+    keys = ("image", "label")
+    items = [
+        {"image": [str(folder / case.modalities[m]) for m in MODALITIES], "label": str(folder / str(case.label))}
+        for case in find_cases(folder).cases
+    ]
+    transform = Compose([LoadModalitiesd(keys), EnsureChannelFirstd(keys)])
+    for _ in range(3):
+        cached = CacheDataset(items, transform, num_workers=8, progress=False)
+        assert {tuple(entry["image"].shape) for entry in cached} == {(4, 8, 9, 7)}
+
+
+def test_each_thread_has_its_own_reader() -> None:
+    """MONAI copies a transform for each thread only where it bears this mark; its own loader does not."""
+    assert issubclass(LoadModalitiesd, ThreadUnsafe)
+    assert not issubclass(LoadImaged, ThreadUnsafe)
