@@ -22,7 +22,7 @@ FOLDER = Path("demo")
 CASES, SHAPE, SPACING = 30, "120,120,78", "2"
 REGIONS = ("wt", "tc", "et")
 TRAIN, DEMO = "bundle/configs/train.json", "bundle/configs/demo.json"
-RUNS = {  # name in the table: folder, overlays, share of the work
+RUNS = {  # name in the table: folder, overlays, further options
     "Teacher (T1, T1ce, T2, FLAIR)": ("teacher", ["bundle/configs/train_teacher.json"], []),
     "Unimodal (T2)": ("unimodal_t2", ["experiments/table1/unimodal.yaml"], []),
     "PKDR (T2)": ("pkdr_t2", [], ["--teacher_checkpoint", f"{FOLDER}/runs/teacher/models/model.pt"]),
@@ -89,23 +89,24 @@ def _steps() -> list[Step]:
                 run / "evaluation" / "metrics.csv",
             )
         )
-    segmentations = FOLDER / "segmentations"
-    steps.append(
-        Step(
-            "Segment the cases from T2 alone with the PKDR student",
-            _bundle(
-                "evaluating",
-                ["bundle/configs/inference.json", DEMO],
-                [
-                    *("--dataset_dir", str(cohort), "--ckpt_dir", str(FOLDER / "runs/pkdr_t2/models")),
-                    *("--datalist", f"$pkdr_monai.data.test_images('{data_list}', @dataset_dir, @modalities)"),
-                    *("--output_dir", str(segmentations)),
-                ],
-            ),
-            segmentations / "complete",
-        )
-    )
+    steps.append(_segmentation(data, data_list))
     return steps
+
+
+def _segmentation(data: Sequence[str], data_list: Path) -> Step:
+    output = FOLDER / "segmentations"
+    lists = f"pkdr_monai.data.load_data_list('{data_list}')"
+    items = f"pkdr_monai.data.training_items({lists}, @dataset_dir, 'test', @modalities)"
+    options = [
+        *data[:2],
+        *("--datalist", f"$[item['image'] for item in {items}]"),
+        *("--ckpt_dir", str(FOLDER / "runs" / "pkdr_t2" / "models"), "--output_dir", str(output)),
+    ]
+    return Step(
+        "Segment the test cases from T2 alone with the PKDR student",
+        _bundle("evaluating", ["bundle/configs/inference.json", DEMO], options),
+        output / "complete",  # never there: it takes seconds
+    )
 
 
 def _bundle(run: str, configs: Sequence[str], options: Sequence[str]) -> list[str]:
@@ -131,7 +132,7 @@ def _table() -> str:
         metrics = _metrics(ROOT / run / "evaluation" / "metrics.csv")
         values = [metrics[f"val_mean_dice_{region}"] for region in REGIONS] + [metrics["val_mean_dice"]]
         lines.append(f"{name:32}" + "".join(f"{value:7.3f}" for value in values) + f"   {run}/")
-    lines.append(f"\nEach folder holds models/model.pt, history.csv, progress.png, run.json and evaluation/.")
+    lines.append("\nEach folder holds models/model.pt, history.csv, progress.png, run.json and evaluation/.")
     lines.append(f"Segmentations from T2 alone: {FOLDER}/segmentations/")
     return "\n".join(lines)
 

@@ -22,8 +22,8 @@ class LoadModalitiesd(LoadImaged, ThreadUnsafe):
     """Load images and label maps as MONAI's ``LoadImaged`` does, and keep every modality when threads fill a cache.
 
     MONAI 1.6.1's ``NibabelReader`` remembers the files of its last ``read`` and pairs them with the images in
-    ``get_data``. Two threads that share it, as those of a ``CacheDataset`` do, can pair four images with the one file of
-    a label map, and three modalities vanish without a word. A transform marked ``ThreadUnsafe`` is copied for each
+    ``get_data``. Two threads that share it, as those of a ``CacheDataset`` do, can pair four images with the one file
+    of a label map, and three modalities vanish without a word. A transform marked ``ThreadUnsafe`` is copied for each
     thread instead. It takes the arguments of ``LoadImaged``.
     """
 

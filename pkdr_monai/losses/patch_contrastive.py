@@ -76,6 +76,13 @@ class PatchContrastiveLoss(_Loss):
         self.class_balanced = class_balanced
         self.detach_teacher = detach_teacher
 
+    def extra_repr(self) -> str:
+        """Name the settings, for logs and a run's record."""
+        return (
+            f"temperature={self.temperature}, negatives={self.negatives!r}, "
+            f"class_balanced={self.class_balanced}, detach_teacher={self.detach_teacher}"
+        )
+
     def forward(self, student: Tensor, teacher: Tensor, patch_label: Tensor) -> Tensor:
         """Return the loss, a scalar.
 

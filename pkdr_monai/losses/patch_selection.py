@@ -81,6 +81,10 @@ class PatchSelectionLoss(_Loss):
         self.patch_size = check_patch_size("PatchSelectionLoss", patch_size)
         self.dice = check_dice_form("PatchSelectionLoss", dice)
 
+    def extra_repr(self) -> str:
+        """Name the settings, for logs and a run's record."""
+        return f"patch_size={self.patch_size}, dice={self.dice!r}"
+
     def forward(self, patch_logits: Tensor, label: Tensor, patch_label: Tensor | None = None) -> Tensor:
         """Return the loss, a scalar.
 

@@ -51,6 +51,10 @@ class PixelKDLoss(_Loss):
         self.temperature = temperature
         self.t_square = t_square
 
+    def extra_repr(self) -> str:
+        """Name the settings, for logs and a run's record."""
+        return f"temperature={self.temperature}, t_square={self.t_square}"
+
     def forward(self, student: Tensor, teacher: Tensor) -> Tensor:
         """Return the loss, a scalar.
 

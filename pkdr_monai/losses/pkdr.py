@@ -103,6 +103,10 @@ class PKDRLoss(_Loss):
         self.patch_contrastive = patch_contrastive or PatchContrastiveLoss()
         self.parts: dict[str, Tensor] = {}
 
+    def extra_repr(self) -> str:
+        """Name the settings, for logs and a run's record."""
+        return ", ".join(f"{name}: {weight}" for name, weight in self.weights.items())
+
     def forward(self, prediction: Prediction, label: Tensor) -> Tensor:
         """Return the weighted sum, a scalar, and leave its parts in :attr:`parts`.
 

@@ -51,6 +51,10 @@ class SegmentationLoss(_Loss):
         super().__init__()
         self.dice = check_dice_form("SegmentationLoss", dice)
 
+    def extra_repr(self) -> str:
+        """Name the settings, for logs and a run's record."""
+        return f"dice={self.dice!r}"
+
     def forward(self, logits: Tensor, label: Tensor) -> Tensor:
         """Return the loss, a scalar.
 

@@ -102,7 +102,8 @@ class Distiller(nn.Module):
         if self._dtype is not None:
             image = image.to(dtype=self._dtype, memory_format=torch.channels_last_3d)
         features = _features(teacher, image)
-        return {name: features[name].detach().float() for name in self.teacher_outputs if name in features}
+        kept = (name for name in self.teacher_outputs if name in features)
+        return {name: features[name].to(torch.float32, memory_format=torch.contiguous_format) for name in kept}
 
     def _apply(self, fn: Callable[[torch.Tensor], torch.Tensor], recurse: bool = True) -> Distiller:
         """Move the teacher along with ``to(device)``; its dtype is its own."""

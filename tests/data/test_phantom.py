@@ -1,3 +1,4 @@
+import hashlib
 import json
 from functools import partial
 from pathlib import Path
@@ -6,7 +7,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from pkdr_monai.data.phantom import PhantomCase, make_case, write_cohort
+from pkdr_monai.data.phantom import MODEL_VERSION, PhantomCase, make_case, write_cohort
 from pkdr_monai.errors import InputError
 from pkdr_monai.modalities import MODALITIES
 
@@ -42,6 +43,13 @@ def test_nibabel_reads_what_make_case_made(tmp_path):
         assert image.header.get_xyzt_units()[0] == "mm"
         np.testing.assert_allclose(image.affine, [[-5, 0, 0, 0], [0, -6, 0, 192], [0, 0, 5, 0], [0, 0, 0, 1]])
         assert nib.aff2axcodes(image.affine) == ("L", "P", "S")
+
+
+def test_the_model_version_names_the_bytes():
+    case = make_case(1, SHAPE, SPACING)
+    content = b"".join(array.tobytes() for array in (*case.images.values(), case.label))
+    known = {1: "cbaf01f4310820ca"}
+    assert hashlib.sha256(content).hexdigest()[:16] == known[MODEL_VERSION], "the model changed: raise MODEL_VERSION"
 
 
 @pytest.mark.usefixtures("sketched")

@@ -222,3 +222,11 @@ def test_it_can_be_copied_after_a_call() -> None:
     loss = PKDRLoss()
     total = loss(prediction, label)
     assert torch.equal(copy.deepcopy(loss)(prediction, label), total)
+
+
+def test_the_repr_tells_every_setting_that_changes_the_loss() -> None:
+    """A run's record and its hash are made of it."""
+    text = repr(PKDRLoss(alpha=0.5, pixel_kd=PixelKDLoss(t_square=True), without=("patch_kd",)))
+    assert "patch_selection: 0.5" in text
+    assert "temperature=10.0, t_square=True" in text
+    assert "patch_kd:" not in text
