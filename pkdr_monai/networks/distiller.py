@@ -23,9 +23,10 @@ class Distiller(nn.Module):
     kept outside: always in eval mode, never with a gradient, in no checkpoint and in no data-parallel wrapper. Without
     a teacher this module trains a network with heads: a teacher in its pretraining, or the unimodal baseline.
 
-    Both networks offer ``features(x)``, a mapping of named tensors. A head is a module whose ``inputs`` name the
-    features that it reads; its result joins the mapping under the head's name. A head given to both networks under one
-    object (the projector) is shared; the teacher's features reach it detached.
+    Both networks offer ``features(x)``, a mapping of named tensors, to which ``image``, what the network saw, is added.
+    A head is a module whose ``inputs`` name the features that it reads; its result joins the mapping under the head's
+    name or, where it returns several tensors by name, under ``head.name``. One head given to both networks (the
+    projector) is shared; the teacher's features reach it detached.
 
     Args:
         student: network to train; it sees the channels ``channels`` of the image.
@@ -93,7 +94,7 @@ class Distiller(nn.Module):
         if self._teacher:
             prediction["teacher"] = _with_heads(self._teacher_features(image), self.teacher_heads)
         view = image if self.channels is None else image[:, self.channels]
-        prediction["student"] = _with_heads(_features(self.student, view), self.student_heads)
+        prediction["student"] = _with_heads({**_features(self.student, view), "image": view}, self.student_heads)
         return prediction
 
     @torch.no_grad()
@@ -101,7 +102,7 @@ class Distiller(nn.Module):
         teacher = self._teacher[0].eval()
         if self._dtype is not None:
             image = image.to(dtype=self._dtype, memory_format=torch.channels_last_3d)
-        features = _features(teacher, image)
+        features = {**_features(teacher, image), "image": image}
         kept = (name for name in self.teacher_outputs if name in features)
         return {name: features[name].to(torch.float32, memory_format=torch.contiguous_format) for name in kept}
 
@@ -120,7 +121,11 @@ def _features(network: nn.Module, image: torch.Tensor) -> Features:
 
 def _with_heads(features: Features, heads: nn.ModuleDict) -> Features:
     for name, head in heads.items():
-        features[name] = head(*(features[wanted] for wanted in head.inputs))  # type: ignore[union-attr]
+        result = head(*(features[wanted] for wanted in head.inputs))  # type: ignore[union-attr]
+        if isinstance(result, Mapping):
+            features.update({f"{name}.{part}": tensor for part, tensor in result.items()})
+        else:
+            features[name] = result
     return features
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from pathlib import Path
 
@@ -77,8 +78,10 @@ def test_the_version_is_in_the_changelog_and_is_the_packages() -> None:
 @pytest.mark.real
 def test_the_metadata_keeps_monais_schema(real_data: Path, tmp_path: Path) -> None:
     schema = tmp_path / "schema.json"
-    schema.write_bytes((real_data.parent / "meta_schema_20240725.json").read_bytes())
-    verify_metadata(meta_file=str(CONFIGS / "metadata.json"), filepath=str(schema))
+    content = (real_data.parent / "meta_schema_20240725.json").read_bytes()
+    schema.write_bytes(content)
+    digest = hashlib.sha256(content).hexdigest()
+    verify_metadata(meta_file=str(CONFIGS / "metadata.json"), filepath=str(schema), hash_val=digest, hash_type="sha256")
 
 
 def test_a_mere_load_builds_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -107,7 +107,22 @@ def test_without_a_teacher_a_network_trains_alone() -> None:
     distiller = Distiller(PatchVNet(4, init_filters=2, patch_head=True))
     prediction = distiller(IMAGE)
     assert sorted(prediction) == ["student"]
-    assert sorted(prediction["student"]) == ["decoder_feature", "embedding", "logits", "patch_logits"]
+    assert sorted(prediction["student"]) == ["decoder_feature", "embedding", "image", "logits", "patch_logits"]
+
+
+class Moments(torch.nn.Module):
+    inputs = ("embedding", "image")
+
+    def forward(self, embedding: torch.Tensor, image: torch.Tensor) -> dict[str, torch.Tensor]:
+        return {"mean": embedding.mean((1, 2, 3, 4)), "deviation": image.std((1, 2, 3, 4))}
+
+
+def test_a_head_reads_what_it_names_and_may_return_several_tensors() -> None:
+    student = Distiller(PatchVNet(1, init_filters=2), channels=[2], student_heads={"moments": Moments()})(IMAGE)[
+        "student"
+    ]
+    torch.testing.assert_close(student["moments.mean"], student["embedding"].mean((1, 2, 3, 4)))
+    torch.testing.assert_close(student["moments.deviation"], IMAGE[:, 2:3].std((1, 2, 3, 4)))
 
 
 def test_metadata_does_not_travel_through_the_networks() -> None:
