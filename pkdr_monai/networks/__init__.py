@@ -3,11 +3,13 @@
 from pkdr_monai.networks.distiller import Distiller
 from pkdr_monai.networks.folding import fold_batch_norm
 from pkdr_monai.networks.heads import PatchSelectionHead, Projector
+from pkdr_monai.networks.monai_vnet import MonaiVNet
 from pkdr_monai.networks.vnet import PatchVNet
 from pkdr_monai.networks.weights import load_weights, read_tensors
 
 __all__ = [
     "Distiller",
+    "MonaiVNet",
     "PatchSelectionHead",
     "PatchVNet",
     "Projector",

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from pkdr_monai.errors import InputError
+from pkdr_monai.losses import patch_labels
 from pkdr_monai.networks import PatchVNet
 
 
@@ -81,3 +82,36 @@ def test_bfloat16_training_on_thin_crops_is_refused_on_the_cpu() -> None:
             network.features(torch.zeros(2, 1, 32, 16, 16))
         network.features(torch.zeros(2, 1, 48, 16, 16))
         network.eval().features(torch.zeros(2, 1, 32, 16, 16))
+
+
+@pytest.mark.parametrize(("patch_size", "channels"), [(16, 32), (8, 16), (4, 8)])
+@pytest.mark.parametrize("size", [(32, 16, 48), (17, 24, 40)])
+def test_the_patch_size_decides_where_the_embedding_is_taken(
+    size: tuple[int, int, int], patch_size: int, channels: int
+) -> None:
+    network = PatchVNet(1, init_filters=2, patch_head=True, patch_size=patch_size).eval()
+    image = torch.randn(1, 1, *size)
+    features = network.features(image)
+    assert network.embedding_channels == channels
+    assert features["embedding"].shape == (1, channels, *(-(-side // patch_size) for side in size))
+    assert features["patch_logits"].shape[2:] == patch_labels(image, patch_size).shape[2:]
+
+
+def test_the_patch_size_does_not_change_the_segmentation() -> None:
+    coarse, fine = PatchVNet(1, init_filters=2).eval(), PatchVNet(1, init_filters=2, patch_size=8).eval()
+    fine.load_state_dict(coarse.state_dict())
+    image = torch.randn(1, 1, 16, 32, 16)
+    assert torch.equal(fine(image), coarse(image))
+    assert torch.equal(fine.features(image)["logits"], coarse(image))
+
+
+def test_an_embedding_above_the_bottleneck_is_that_level_of_the_encoder() -> None:
+    network = PatchVNet(1, init_filters=2, patch_size=8).eval()
+    image = torch.randn(1, 1, 16, 32, 16)
+    assert torch.equal(network.features(image)["embedding"], network.encode(image)[3])
+
+
+@pytest.mark.parametrize("patch_size", [0, 12, 32])
+def test_a_patch_size_that_is_the_stride_of_no_level_is_refused(patch_size: int) -> None:
+    with pytest.raises(ValueError, match=f"patch_size must be one of 1, 2, 4, 8, 16, got {patch_size}"):
+        PatchVNet(1, patch_size=patch_size)

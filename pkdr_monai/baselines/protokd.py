@@ -1,0 +1,135 @@
+"""ProtoKD (Wang et al., ICASSP 2023): pixel distillation, and the similarity of every voxel to class prototypes."""
+
+from __future__ import annotations
+
+import torch.nn.functional as F
+from torch import Tensor
+from torch.nn.modules.loss import _Loss
+
+from pkdr_monai.baselines.contract import Prediction, check_weight, predicted, predicted_by_both, weighted_sum
+from pkdr_monai.baselines.convention import Convention, check_convention, class_masks, supervised_loss
+from pkdr_monai.baselines.prototypes import MissingClass, check_missing_class, prototype_loss
+from pkdr_monai.losses.inputs import at_least_float32, check_positive, check_same_shape, plain
+from pkdr_monai.losses.pixel_kd import sigmoid_distillation
+
+__all__ = ["ProtoKDLoss", "mean_kl"]
+
+
+class ProtoKDLoss(_Loss):
+    r"""Train a one-modality student on its labels, on its teacher's probabilities, and on how its classes vary.
+
+    .. math::
+        L = L_{seg} + 10 \, L_{kd} + 0.1 \, L_{proto}
+
+    :math:`L_{kd}` is the divergence of the softened outputs, averaged over everything, see :func:`mean_kl`;
+    :math:`L_{proto}` compares the maps of similarity to class prototypes, taken from the last decoder feature with the
+    label's masks, see :func:`~pkdr_monai.baselines.prototypes.prototype_loss`.
+
+    How sure this is: read in the authors' public code (MIT), with ``convention="softmax"`` and
+    ``missing_class="batch"``. With regions, each region and its complement are classes of their own and the
+    divergence is that of each sigmoid: readings taken. The public code computes the polynomial learning rate of the
+    student and never applies it; the recipe here does.
+
+    Args:
+        kd_weight: weight of the pixel distillation, 0 or more.
+        proto_weight: weight of the prototype distillation, 0 or more.
+        temperature: T of the pixel distillation, above 0; no :math:`T^2`.
+        missing_class: a class without voxels in a sample is left out there (``"sample"``), or, as in the original, in
+            the whole batch (``"batch"``), which a small crop without enhancing tumour then costs all others.
+        convention: ``"regions"``, three sigmoids, or ``"softmax"``, the four classes of the original.
+
+    Attributes:
+        weights: the weight of each term, by name.
+        parts: after a call, the value of each term before its weight.
+
+    Raises:
+        ValueError: when an argument is out of its range.
+
+    Example:
+        >>> import torch
+        >>> label = torch.zeros(1, 3, 16, 16, 16)
+        >>> label[..., :4] = 1
+        >>> student = {"logits": torch.zeros(1, 3, 16, 16, 16), "decoder_feature": torch.ones(1, 2, 16, 16, 16)}
+        >>> teacher = {"logits": 80 * label - 40, "decoder_feature": torch.cat([label, 1 - label], 1)}
+        >>> loss = ProtoKDLoss()
+        >>> total = loss({"student": student, "teacher": teacher}, label)
+        >>> {name: f"{value:.3f}" for name, value in loss.parts.items()}
+        {'segmentation': '3.579', 'pixel_kd': '0.603', 'prototype': '0.500'}
+    """
+
+    def __init__(
+        self,
+        kd_weight: float = 10.0,
+        proto_weight: float = 0.1,
+        temperature: float = 10.0,
+        missing_class: MissingClass = "sample",
+        convention: Convention = "regions",
+    ) -> None:
+        super().__init__()
+        check_weight("ProtoKDLoss", kd_weight=kd_weight)
+        check_weight("ProtoKDLoss", proto_weight=proto_weight)
+        check_positive("ProtoKDLoss", temperature=temperature)
+        self.missing_class = check_missing_class("ProtoKDLoss", missing_class)
+        self.convention = check_convention("ProtoKDLoss", convention)
+        self.weights = {"segmentation": 1.0, "pixel_kd": kd_weight, "prototype": proto_weight}
+        self.temperature = temperature
+        self.parts: dict[str, Tensor] = {}
+
+    def extra_repr(self) -> str:
+        """Name the settings, for logs and a run's record."""
+        weights = ", ".join(f"{name}: {weight}" for name, weight in self.weights.items())
+        rest = f"missing_class={self.missing_class!r}, convention={self.convention!r}"
+        return f"{weights}, temperature={self.temperature}, {rest}"
+
+    def forward(self, prediction: Prediction, label: Tensor) -> Tensor:
+        """Return the weighted sum, a scalar, and leave its terms in :attr:`parts`.
+
+        Args:
+            prediction: ``{"student": ..., "teacher": ...}``, each with ``"logits"`` ``(B, C, X, Y, Z)`` and
+                ``"decoder_feature"`` ``(B, D, X, Y, Z)``.
+            label: regions, 1 inside and 0 outside, ``(B, 3, X, Y, Z)``.
+
+        Raises:
+            ValueError: when a tensor is missing that a term needs, or shapes do not fit.
+        """
+        total, self.parts = weighted_sum(
+            self.weights,
+            {
+                "segmentation": lambda: supervised_loss(
+                    predicted("ProtoKDLoss", prediction, "student", "logits"), label, self.convention
+                ),
+                "pixel_kd": lambda: mean_kl(
+                    *predicted_by_both("ProtoKDLoss", prediction, "logits"), self.temperature, self.convention
+                ),
+                "prototype": lambda: prototype_loss(
+                    *predicted_by_both("ProtoKDLoss", prediction, "decoder_feature"),
+                    class_masks(label, self.convention),
+                    self.missing_class,
+                ),
+            },
+        )
+        return total
+
+
+def mean_kl(student: Tensor, teacher: Tensor, temperature: float, convention: Convention = "regions") -> Tensor:
+    """KL(teacher || student) of the softened outputs, averaged over batch, channels and voxels.
+
+    With classes, that is the divergence of the softmax divided by their number, as the original has it. With regions,
+    it is the mean of the divergences of the sigmoids, each of a region against its complement.
+
+    Args:
+        student: logits, ``(B, C, X, Y, Z)``.
+        teacher: logits of the same shape, taken as constants.
+        temperature: T, by which both are divided.
+        convention: what the channels are.
+
+    Raises:
+        ValueError: when the shapes differ.
+    """
+    student, teacher = plain(student), plain(teacher).detach()
+    check_same_shape("ProtoKDLoss", "Both networks need the same outputs.", student=student, teacher=teacher)
+    if convention == "regions":
+        entropy = sigmoid_distillation(teacher, teacher, temperature)
+        return (sigmoid_distillation(student, teacher, temperature) - entropy) / student.shape[1]
+    log_student, log_teacher = ((at_least_float32(z) / temperature).log_softmax(1) for z in (student, teacher))
+    return F.kl_div(log_student, log_teacher, reduction="sum", log_target=True) / student.numel()

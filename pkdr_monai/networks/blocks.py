@@ -1,0 +1,81 @@
+"""What the networks and heads are built from: rows of convolutions, steps between resolutions, padding and cropping."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+__all__ = ["CONVOLUTIONS", "KERNEL_SIZE", "STRIDE", "convolutions", "crop_to", "pad_to_stride", "scaling"]
+
+CONVOLUTIONS = (1, 2, 3, 3, 3)
+"""Convolutions a level of the V-Net, from full resolution down to the bottleneck."""
+
+STRIDE = 16
+"""Voxels a side of what one voxel of the bottleneck stands for."""
+
+KERNEL_SIZE = 3
+
+
+def convolutions(in_channels: int, out_channels: int, count: int) -> nn.Sequential:
+    """Return ``count`` times a 3x3x3 convolution, batch norm and ReLU.
+
+    Example:
+        >>> [type(layer).__name__ for layer in convolutions(1, 2, 1)]
+        ['Conv3d', 'BatchNorm3d', 'ReLU']
+    """
+    layers: list[nn.Module] = []
+    for index in range(count):
+        layers += [
+            nn.Conv3d(out_channels if index else in_channels, out_channels, KERNEL_SIZE, padding=1, bias=False),
+            nn.BatchNorm3d(out_channels),
+            nn.ReLU(inplace=True),
+        ]
+    return nn.Sequential(*layers)
+
+
+def scaling(
+    convolution: type[nn.Conv3d] | type[nn.ConvTranspose3d], in_channels: int, out_channels: int
+) -> nn.Sequential:
+    """Return a convolution that halves, or a transposed one that doubles, every side; batch norm and ReLU.
+
+    Example:
+        >>> tuple(scaling(nn.ConvTranspose3d, 4, 2)(torch.zeros(1, 4, 3, 2, 1)).shape)
+        (1, 2, 6, 4, 2)
+    """
+    return nn.Sequential(
+        convolution(in_channels, out_channels, kernel_size=2, stride=2, bias=False),
+        nn.BatchNorm3d(out_channels),
+        nn.ReLU(inplace=True),
+    )
+
+
+def pad_to_stride(x: torch.Tensor, in_channels: int, stride: int) -> torch.Tensor:
+    """Pad an image with zeros at the end of each side that ``stride`` does not divide.
+
+    Args:
+        x: image, ``(B, in_channels, X, Y, Z)``, every side at least ``stride``.
+        in_channels: channels that the network takes.
+        stride: what every side has to be a multiple of.
+
+    Raises:
+        ValueError: when ``x`` has other channels or a side under ``stride``.
+
+    Example:
+        >>> tuple(pad_to_stride(torch.zeros(1, 1, 17, 16, 31), 1, 16).shape)
+        (1, 1, 32, 16, 32)
+    """
+    if x.dim() != 5 or x.shape[1] != in_channels or min(x.shape[2:]) < stride:
+        raise ValueError(
+            f"expected an image of shape (B, {in_channels}, X, Y, Z) with every side at least {stride}, "
+            f"got {list(x.shape)}."
+        )
+    excess = [-side % stride for side in x.shape[2:]]
+    if max(excess) > 0:
+        x = F.pad(x, [0, excess[2], 0, excess[1], 0, excess[0]])
+    return x
+
+
+def crop_to(feature: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
+    """Cut a feature of a padded image down to the sides of the image ``x``."""
+    return feature[:, :, : x.shape[2], : x.shape[3], : x.shape[4]]

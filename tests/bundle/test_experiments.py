@@ -1,0 +1,122 @@
+"""Every config under ``experiments/`` trains: an epoch of each on the tiny cohort, beside the teacher it asks for.
+
+A config names its teacher by the default of ``teacher_checkpoint``, ``runs/NAME/models/model.pt``. NAME is a
+``run_name``: ``teacher`` (``train_teacher.json``), that of another experiment, or ``teacher_STEM``, the teacher that
+``STEM.yaml`` needs for itself, trained with that file between ``train.json`` and ``train_teacher.json``.
+"""
+
+from __future__ import annotations
+
+import csv
+import math
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from monai.bundle import ConfigParser
+
+from pkdr_monai.networks import load_weights
+
+from .conftest import CONFIGS, ROOT, TEACHER, TRAIN, Bundle
+
+EXPERIMENTS = sorted((ROOT / "experiments").rglob("*.yaml"))
+OVERLAYS: dict[Path, dict[str, Any]] = {path: ConfigParser.load_config_file(str(path)) for path in EXPERIMENTS}
+
+
+def _merged(*configs: Path) -> dict[str, Any]:
+    return ConfigParser.load_config_files([str(config) for config in configs])
+
+
+def _name(path: Path) -> str:
+    return str(path.relative_to(ROOT / "experiments").with_suffix(""))
+
+
+def _teacher(path: Path) -> str | None:
+    """The run whose weights the experiment's teacher gets; ``None`` where it trains without one."""
+    config = _merged(TRAIN, path)
+    return None if config["distiller"]["teacher"] is None else Path(config["teacher_checkpoint"]).parts[1]
+
+
+def _configs_of(run: str) -> list[Path]:
+    """The overlays that train the teacher of this name."""
+    if run == "teacher":
+        return [TEACHER]
+    for path, overlay in OVERLAYS.items():
+        if overlay["run_name"] == run:
+            return [path]
+        if run == f"teacher_{path.stem}":
+            return [path, TEACHER]
+    raise LookupError(f"no config trains a run named {run!r}")
+
+
+@pytest.fixture(scope="session")
+def teacher_of(bundle: Bundle, teacher: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[[Path], Path]:
+    """Train the teacher of an experiment, once for all who share it, and return its weights."""
+    runs = {"teacher": teacher}
+
+    def train(path: Path) -> Path:
+        name = _teacher(path) or "teacher"  # who has none gets a path that it does not read
+        if name not in runs:
+            output_dir = tmp_path_factory.mktemp("runs") / name
+            runs[name] = bundle.train(output_dir, *_configs_of(name), max_epochs=1)
+        return runs[name] / "models" / "model.pt"
+
+    return train
+
+
+@pytest.fixture(scope="session")
+def trained(
+    bundle: Bundle, teacher_of: Callable[[Path], Path], tmp_path_factory: pytest.TempPathFactory
+) -> Callable[[Path], Path]:
+    runs: dict[Path, Path] = {}
+
+    def train(path: Path) -> Path:
+        if path not in runs:
+            output_dir = tmp_path_factory.mktemp("experiment")
+            runs[path] = bundle.train(output_dir, path, max_epochs=1, teacher_checkpoint=teacher_of(path))
+        return runs[path]
+
+    return train
+
+
+@pytest.mark.parametrize("path", EXPERIMENTS, ids=_name)
+def test_an_epoch_of_it_runs_with_finite_parts_and_scores(path: Path, trained: Callable[[Path], Path]) -> None:
+    with (trained(path) / "history.csv").open(newline="") as file:
+        (row,) = csv.DictReader(file)
+    assert all(math.isfinite(float(value)) for value in row.values()), row
+    assert {"loss", "segmentation", "val_mean_dice", "val_mean_dice_et"} <= set(row)
+
+
+@pytest.mark.parametrize("path", EXPERIMENTS, ids=_name)
+def test_its_weights_fill_the_network_that_it_names(
+    path: Path, trained: Callable[[Path], Path], bundle: Bundle
+) -> None:
+    parser = ConfigParser()
+    parser.read_config([str(TRAIN), str(path)])
+    parser.update(bundle.options())
+    load_weights(parser.get_parsed_content("network_def"), trained(path) / "models" / "model.pt")
+
+
+@pytest.mark.parametrize("path", EXPERIMENTS, ids=_name)
+def test_it_changes_only_what_there_is(path: Path) -> None:
+    """MONAI takes an unknown id without a word: each is one of the bundle's or is read by the experiment itself."""
+    known = set(_merged(TRAIN, CONFIGS / "evaluate.json")) | set(re.findall(r"@(\w+)", path.read_text()))
+    assert {key.split("#")[0] for key in OVERLAYS[path]} <= known
+
+
+@pytest.mark.parametrize("path", EXPERIMENTS, ids=_name)
+def test_it_explains_itself_in_its_first_line(path: Path) -> None:
+    assert path.read_text().startswith("# ")
+
+
+def test_each_has_a_run_name_of_its_own() -> None:
+    names = [overlay["run_name"] for overlay in OVERLAYS.values()]
+    assert len(set(names)) == len(names)
+
+
+@pytest.mark.parametrize("path", EXPERIMENTS, ids=_name)
+def test_its_teacher_is_one_that_a_config_trains(path: Path) -> None:
+    teacher = _teacher(path)
+    assert teacher is None or _configs_of(teacher)
