@@ -1,4 +1,4 @@
-"""Segment a brain tumour from one MRI sequence almost as well as from four (PKDR, ICASSP 2024), for MONAI.
+"""Segment a brain tumour from one MRI sequence, taught by a network that sees four (PKDR, ICASSP 2024), for MONAI.
 
 Importing this package is cheap: torch and MONAI load with the sub-package that needs them, at first use.
 """
@@ -22,6 +22,7 @@ _MODULES = (
     "networks",
     "regions",
     "regularizers",
+    "terminal",
 )
 
 

@@ -117,7 +117,7 @@ class Data:
 
 
 class Commands:
-    """Segment a brain tumour from one MRI sequence almost as well as from four.
+    """Segment a brain tumour from one MRI sequence, taught by a network that sees four.
 
     For example, to write a synthetic data set, check it and divide it for training:
 

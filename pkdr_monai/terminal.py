@@ -99,15 +99,20 @@ def triple(kind: type[int] | type[float]) -> Callable[[str], tuple[Any, ...]]:
     return read
 
 
-def switch(text: str) -> bool:
-    """Read an option that is on by being there, ``--force``; fire hands it on as the word ``True``.
+def switch(text: str | bool) -> bool:
+    """Read a setting that is on or off: ``--force`` reaches us as the word ``True``, ``--resume false`` as ``false``.
 
     Raises:
-        InputError: when a value is given that is neither true nor false.
+        InputError: when it is neither true nor false.
+
+    Example:
+        >>> switch("false"), switch(True)
+        (False, True)
     """
-    if text.lower() not in ("true", "false"):
-        raise InputError(f"expected an option without a value, got {text!r}.")
-    return text.lower() == "true"
+    word = str(text).lower()
+    if word not in ("true", "false"):
+        raise InputError(f"expected true or false, got {text!r}.")
+    return word == "true"
 
 
 def echo(text: str) -> None:

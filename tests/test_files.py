@@ -1,7 +1,10 @@
 from __future__ import annotations
 
 import os
+import signal
 import stat
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -63,3 +66,19 @@ def test_binary_file_is_no_json(tmp_path: Path) -> None:
 def test_hash_sees_content_not_order() -> None:
     assert content_hash({"a": [1, 2], "b": 0}) == content_hash({"b": 0, "a": [1, 2]})
     assert content_hash({"a": [1, 2]}) != content_hash({"a": [2, 1]})
+
+
+def test_process_killed_in_mid_write_leaves_the_old_file(tmp_path: Path) -> None:
+    path = tmp_path / "checkpoint.pt"
+    path.write_bytes(b"old and whole")
+    code = (
+        "import os, signal, sys\n"
+        "from pkdr_monai.files import atomic_write\n"
+        "with atomic_write(sys.argv[1]) as file:\n"
+        "    file.write(b'new' * 100_000)\n"
+        "    file.flush()\n"
+        "    os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    result = subprocess.run([sys.executable, "-c", code, str(path)], check=False)
+    assert result.returncode == -signal.SIGKILL
+    assert path.read_bytes() == b"old and whole"

@@ -48,6 +48,7 @@ def training_items(
     section: str,
     modalities: Sequence[str] = MODALITIES,
     need_label: bool = True,
+    label_key: str = "label",
 ) -> list[dict[str, Any]]:
     """Turn one section of a data list into the items of a MONAI data set.
 
@@ -57,6 +58,7 @@ def training_items(
         section: ``"training"``, ``"validation"`` or ``"test"``.
         modalities: the modalities that each image has, in this order.
         need_label: whether a case without a label is an error; if not, its item has no ``"label"``.
+        label_key: name of the label in the items; under another name it is not cropped and resampled with the image.
 
     Returns:
         For each case ``"case"``, ``"image"`` (absolute paths in the order of ``modalities``, or the one path of a 4-D
@@ -71,21 +73,17 @@ def training_items(
         raise InputError(f"the data list has no {section} case. Give it some: `pkdr data split ... --split FILE`.")
     items = []
     for case in map(case_of, data_list[section]):
-        item: dict[str, Any] = {"case": case.name, "image": _image_files(case, Path(dataset_dir), modalities)}
-        if case.channels is not None:
-            item["channels"] = [case.channels[modality] for modality in modalities]
+        item = _item(case, Path(dataset_dir), modalities)
         if need_label or case.label is not None:
-            item["label"] = _existing_file(case, Path(dataset_dir), "label")
-        item["scheme"] = data_list[
-            "label_scheme"
-        ]  # not "label_scheme": MONAI takes "label_..." for metadata of "label"
+            item[label_key] = _existing_file(case, Path(dataset_dir), "label")
+        item["scheme"] = data_list["label_scheme"]  # under a short name: MONAI takes "label_..." for metadata
         items.append(item)
     return items
 
 
 def inference_items(
     folder_or_files: str | Path | Sequence[str | Path], modalities: Sequence[str] = MODALITIES
-) -> list[str | list[str]]:
+) -> list[dict[str, Any]]:
     """Find the scans to segment: a folder in any layout of :func:`~pkdr_monai.data.cases.find_cases`, or files by name.
 
     Args:
@@ -94,24 +92,28 @@ def inference_items(
         modalities: the modalities that the network sees, in this order.
 
     Returns:
-        For each case the absolute paths of its modalities, or the one path of a 4-D file.
+        For each case ``"case"`` and ``"image"``: the absolute paths of its modalities, or the one path of a 4-D file
+        with the ``"channels"`` to take of it.
 
     Raises:
-        InputError: when there is no case, or one lacks a modality.
+        InputError: when there is no case, one lacks a modality, or two would be written to one file.
 
     Example:
         >>> import tempfile
         >>> folder = Path(tempfile.mkdtemp())
         >>> for name in ("ann_t2.nii.gz", "ann_flair.nii.gz", "bob_t2w.nii.gz"):
         ...     (folder / name).touch()
-        >>> [[Path(path).name for path in item] for item in inference_items(folder, ["t2"])]
+        >>> [[Path(path).name for path in item["image"]] for item in inference_items(folder, ["t2"])]
         [['ann_t2.nii.gz'], ['bob_t2w.nii.gz']]
     """
     if isinstance(folder_or_files, str | Path) and Path(folder_or_files).is_dir():
         cohort = find_cases(folder_or_files)
-        return [_image_files(case, cohort.folder, modalities) for case in cohort.cases]
-    files = [folder_or_files] if isinstance(folder_or_files, str | Path) else folder_or_files
-    return [_image_files(case, Path(), modalities) for case in _cases_of_loose_files(files, modalities)]
+        items = [_item(case, cohort.folder, modalities) for case in cohort.cases]
+    else:
+        files = [folder_or_files] if isinstance(folder_or_files, str | Path) else folder_or_files
+        items = [_item(case, Path(), modalities) for case in _cases_of_loose_files(files, modalities)]
+    _refuse_equal_names(items)
+    return items
 
 
 def require_checked(
@@ -140,6 +142,26 @@ def require_checked(
     problems = check_cases(same, folder, data_list["label_scheme"], modalities, voxels=False)
     problems += check_cases(changed, folder, data_list["label_scheme"], modalities)
     refuse_errors(problems, folder)
+
+
+def _item(case: Case, folder: Path, modalities: Sequence[str]) -> dict[str, Any]:
+    item: dict[str, Any] = {"case": case.name, "image": _image_files(case, folder, modalities)}
+    if case.channels is not None:
+        item["channels"] = [case.channels[modality] for modality in modalities]
+    return item
+
+
+def _refuse_equal_names(items: Sequence[Mapping[str, Any]]) -> None:
+    """Refuse scans whose segmentations would overwrite each other: each bears the name of its (first) image file."""
+    seen: dict[str, str] = {}
+    for item in items:
+        path = item["image"] if isinstance(item["image"], str) else item["image"][0]
+        other = seen.setdefault(Path(path).name, path)
+        if other != path:
+            raise InputError(
+                f"{other} and {path} have one file name, so their segmentations would overwrite each other. "
+                "Segment their folders one at a time, each with its own --output_dir, or rename the files."
+            )
 
 
 def _image_files(case: Case, folder: Path, modalities: Sequence[str]) -> str | list[str]:

@@ -60,10 +60,10 @@ class History:
 
     def add(self, engine: Engine) -> None:
         """Add a step's loss and its parts, on their device."""
-        output: Any = engine.state.output
-        parts = {"loss": output["loss"], **getattr(self.loss_function, "parts", {})}
+        output: Any = engine.state.output  # MONAI's trainer gives an entry for each case, and each the batch's loss
+        parts = {"loss": output[0]["loss"], **getattr(self.loss_function, "parts", {})}
         for name, value in parts.items():
-            value = value.detach().float()
+            value = torch.as_tensor(value).detach().float()
             self._sums[name] = self._sums[name] + value if name in self._sums else value
 
     def close(self, engine: Engine) -> None:

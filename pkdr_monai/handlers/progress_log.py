@@ -44,11 +44,11 @@ class ProgressLog:
     def step(self, engine: Engine) -> None:
         """Break a long silence within an epoch."""
         now = time.perf_counter()
-        if now - self._last_line < SILENCE:
-            return
-        self._last_line = now
         length, epochs = engine.state.epoch_length or 1, engine.state.max_epochs or 1
         done = (engine.state.iteration - 1) % length + 1
+        if now - self._last_line < SILENCE or done == length:
+            return
+        self._last_line = now
         estimate = (now - self._epoch_started) / done * length
         left = estimate * (epochs - engine.state.epoch + 1) - (now - self._epoch_started)
         self.logger.info(

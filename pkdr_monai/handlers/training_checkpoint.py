@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from torch.optim.lr_scheduler import LRScheduler
 from pkdr_monai.errors import InputError
 from pkdr_monai.files import atomic_write
 from pkdr_monai.networks import read_tensors
+from pkdr_monai.terminal import switch
 
 __all__ = ["TrainingCheckpoint"]
 
@@ -35,7 +37,8 @@ class TrainingCheckpoint:
         optimizer: optimiser of the distiller.
         lr_scheduler: schedule of the learning rate.
         evaluator: validation engine; its key metric decides which network is best.
-        resume: continue from ``checkpoint.pt``; without one, start afresh.
+        resume: continue from ``checkpoint.pt``; without one, start afresh. The words ``"true"`` and ``"false"``, as a
+            command line gives them, are understood.
         interval: epochs between two checkpoints.
     """
 
@@ -47,14 +50,14 @@ class TrainingCheckpoint:
         optimizer: Optimizer,
         lr_scheduler: LRScheduler,
         evaluator: Engine,
-        resume: bool = False,
+        resume: bool | str = False,
         interval: int = 1,
     ) -> None:
         self.directory = Path(directory)
         self.network = network
         self.parts: dict[str, Any] = {"distiller": distiller, "optimizer": optimizer, "lr_scheduler": lr_scheduler}
         self.evaluator = evaluator
-        self.resume = resume
+        self.resume = switch(resume)
         self.interval = interval
         self._started = False
 
@@ -117,9 +120,16 @@ class TrainingCheckpoint:
             _write(self.directory / "checkpoint.pt", state)
 
     def finish(self, engine: Engine) -> None:
-        """Write the network of the last epoch."""
-        if idist.get_rank() == 0:
-            _write(self.directory / "model_last.pt", self.network.state_dict())
+        """Write the network of the last epoch; without any validation it is the best there is, too."""
+        if idist.get_rank() != 0:
+            return
+        _write(self.directory / "model_last.pt", self.network.state_dict())
+        validation: Any = self.evaluator.state
+        if validation.best_metric_epoch < 1:
+            logging.getLogger("pkdr_monai").warning(
+                "No epoch was validated (val_interval exceeds max_epochs): model.pt holds the last epoch's network."
+            )
+            _write(self.directory / "model.pt", self.network.state_dict())
 
 
 def _write(path: Path, state: dict[str, Any]) -> None:

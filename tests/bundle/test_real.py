@@ -78,7 +78,7 @@ def test_teacher_and_student_train_on_real_crops_and_the_student_segments(
         assert losses[1] < losses[0]
         assert json.loads((options["output_dir"] / "run.json").read_text())["status"] == "finished"
 
-    volume = Path(inference_items(real_data / "brats2018", ("t2",))[0][0])
+    volume = Path(inference_items(real_data / "brats2018", ("t2",))[0]["image"][0])
     options = {
         **{"dataset_dir": volume, "ckpt_dir": student / "models", "output_dir": tmp_path / "output"},
         **{"init_filters": TWO_EPOCHS["init_filters"], **COARSE},
@@ -95,7 +95,7 @@ def test_teacher_and_student_train_on_real_crops_and_the_student_segments(
 def test_the_full_size_network_segments_a_real_volume_at_full_resolution(real_data: Path, tmp_path: Path) -> None:
     torch.manual_seed(0)
     torch.save(PatchVNet(1).state_dict(), tmp_path / "model.pt")
-    volume = Path(inference_items(real_data / "brats2023", ("t2",))[0][0])
+    volume = Path(inference_items(real_data / "brats2023", ("t2",))[0]["image"][0])
     options = {"dataset_dir": volume, "checkpoint": tmp_path / "model.pt", "output_dir": tmp_path / "output"}
     result = run(
         command("evaluating", [CONFIGS / "inference.json"], {**options, "overlap": 0.0, "label_scheme": "brats2023"})

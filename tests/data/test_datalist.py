@@ -159,30 +159,43 @@ def test_deleted_test_case_does_not_stop_training(dataset: Path, data_list: dict
 
 def test_folder_of_cases_gives_one_item_a_case(dataset: Path) -> None:
     items = inference_items(dataset, ("flair", "t1"))
-    assert items == [[str(dataset / f"{n}/{n}_flair.nii.gz"), str(dataset / f"{n}/{n}_t1.nii.gz")] for n in "abc"]
+    assert [item["case"] for item in items] == ["a", "b", "c"]
+    assert [item["image"] for item in items] == [
+        [str(dataset / f"{n}/{n}_flair.nii.gz"), str(dataset / f"{n}/{n}_t1.nii.gz")] for n in "abc"
+    ]
 
 
 def test_folder_of_one_case_gives_one_item(dataset: Path) -> None:
-    assert inference_items(str(dataset / "a"), ["t2"]) == [[str(dataset / "a/a_t2.nii.gz")]]
+    assert inference_items(str(dataset / "a"), ["t2"]) == [{"case": "a", "image": [str(dataset / "a/a_t2.nii.gz")]}]
 
 
-def test_decathlon_folders_give_the_4d_files(write_task01: Callable[..., Path]) -> None:
+def test_decathlon_folders_give_the_4d_files_with_the_channels_to_take(write_task01: Callable[..., Path]) -> None:
     task = write_task01("BRATS_001", "BRATS_002")
     expected = [str(task / f"imagesTr/BRATS_00{number}.nii.gz") for number in (1, 2)]
-    assert inference_items(task, MODALITIES) == expected
-    assert inference_items(task / "imagesTr", ["t2"]) == expected
+    for folder, modalities, channels in ((task, MODALITIES, [1, 2, 3, 0]), (task / "imagesTr", ["t2"], [3])):
+        items = inference_items(folder, modalities)
+        assert [item["image"] for item in items] == expected
+        assert [item["channels"] for item in items] == [channels, channels]
+
+
+def test_scans_of_one_name_are_refused_before_one_overwrites_the_other(tmp_path: Path) -> None:
+    for case in ("ann", "bob"):
+        (tmp_path / case).mkdir()
+        (tmp_path / case / "t2.nii.gz").touch()
+    with pytest.raises(InputError, match=r"ann.t2\.nii\.gz and .*bob.t2\.nii\.gz have one file name"):
+        inference_items(tmp_path, ["t2"])
 
 
 def test_named_files_are_put_together_to_cases(dataset: Path) -> None:
     files = [dataset / f"{name}/{name}_{modality}.nii.gz" for name in "ba" for modality in ("flair", "seg", "t1")]
     expected = [[str(dataset / f"{name}/{name}_{modality}.nii.gz") for modality in ("t1", "flair")] for name in "ab"]
-    assert inference_items(files, ("t1", "flair")) == expected
+    assert [item["image"] for item in inference_items(files, ("t1", "flair"))] == expected
 
 
 def test_one_file_needs_no_modality_in_its_name_for_a_network_of_one(tmp_path: Path) -> None:
     path = tmp_path / "scan.nii.gz"
     path.touch()
-    assert inference_items(path, ["t2"]) == [[str(path)]]
+    assert [item["image"] for item in inference_items(path, ["t2"])] == [[str(path)]]
     with pytest.raises(InputError, match=r"does not tell its modality: expected files named <case>_t1\.nii\.gz"):
         inference_items(path, ["t1", "t2"])
 

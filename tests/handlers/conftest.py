@@ -62,12 +62,12 @@ def make_run(tmp_path: Path) -> Callable[..., Run]:
         scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda epoch: 0.9**epoch)
         loss_function = PartsLoss()
 
-        def step(engine: Engine, batch: int) -> dict[str, torch.Tensor]:
+        def step(engine: Engine, batch: int) -> list[dict[str, float]]:
             optimizer.zero_grad()
             loss = loss_function(network(torch.randn(2, 4)).square().mean())
             loss.backward()
             optimizer.step()
-            return {"loss": loss.detach()}
+            return [{"loss": loss.item()}, {"loss": loss.item()}]
 
         trainer, evaluator = Engine(step), _evaluator(best_epoch)
         history = History(tmp_path / folder / "history.csv", loss_function, optimizer, evaluator)

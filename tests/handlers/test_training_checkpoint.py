@@ -109,3 +109,22 @@ def test_a_damaged_checkpoint_is_named(make_run, tmp_path: Path) -> None:
     path.write_bytes(path.read_bytes()[:100])
     with pytest.raises(InputError, match=r"checkpoint\.pt"):
         make_run(resume=True).go(2)
+
+
+def test_a_run_that_is_never_validated_still_leaves_a_model(
+    make_run, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    make_run().go(1)  # validated every other epoch
+    assert "No epoch was validated" in caplog.text
+    first, last = (_weights(tmp_path / "run/models" / name) for name in ("model.pt", "model_last.pt"))
+    torch.testing.assert_close(first, last, rtol=0, atol=0)
+
+
+@pytest.mark.parametrize(("word", "meaning"), [("true", True), ("false", False), (True, True)])
+def test_resume_understands_the_words_of_a_command_line(make_run, word: object, meaning: bool) -> None:
+    assert make_run(resume=word).checkpoint.resume is meaning
+
+
+def test_resume_refuses_other_words(make_run) -> None:
+    with pytest.raises(InputError, match="expected true or false, got 'perhaps'"):
+        make_run(resume="perhaps")

@@ -1,0 +1,81 @@
+"""The documents keep their word: links lead somewhere, code compiles, and what a command names is there."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from pkdr_monai.cli import Data
+
+ROOT = Path(__file__).resolve().parents[1]
+FOLDERS = (".", "docs", "bundle/docs", "bundle/models", "experiments", "benchmarks")
+DOCUMENTS = sorted(path.relative_to(ROOT) for folder in FOLDERS for path in (ROOT / folder).glob("*.md"))
+LINK = re.compile(r"!?\[[^\]]*\]\(([^)\s]+)\)")
+FENCE = re.compile(r"^```python\n(.*?)^```", re.MULTILINE | re.DOTALL)
+CONFIG = re.compile(r"\b(?:bundle/configs|experiments)/[\w/]+\.(?:json|yaml)\b")
+INVENTED = {"experiments/hint.yaml"}  # the example in CONTRIBUTING
+
+
+def _text(document: Path) -> str:
+    return (ROOT / document).read_text(encoding="utf-8")
+
+
+def _anchors(text: str) -> set[str]:
+    """Return the anchors that GitHub makes of headings."""
+    headings = re.findall(r"^#+ (.+)$", text, re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def _code(document: Path) -> list[str]:
+    return FENCE.findall(_text(document))
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=str)
+def test_every_link_within_the_repository_leads_somewhere(document: Path) -> None:
+    for link in LINK.findall(_text(document)):
+        if "://" in link:
+            continue
+        path, _, anchor = link.partition("#")
+        target = (ROOT / document).parent / path if path else ROOT / document
+        assert target.exists(), link
+        assert not anchor or anchor in _anchors(target.read_text(encoding="utf-8")), link
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=str)
+def test_every_python_block_compiles(document: Path) -> None:
+    for code in _code(document):
+        compile(code, str(document), "exec")
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=str)
+def test_every_config_that_is_named_is_there(document: Path) -> None:
+    missing = {name for name in CONFIG.findall(_text(document)) if not (ROOT / name).is_file()}
+    assert missing <= INVENTED
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=str)
+def test_every_verb_of_the_command_line_that_is_named_is_there(document: Path) -> None:
+    verbs = {name for name in vars(Data) if not name.startswith("_")}
+    assert set(re.findall(r"\bpkdr data (\w+)", _text(document))) <= verbs
+
+
+def test_the_readme_shows_how_the_losses_are_used() -> None:
+    import torch
+
+    (code,) = (code for code in _code(Path("README.md")) if "pkdr_monai.losses" in code)
+    names: dict[str, torch.Tensor] = {}
+    exec(compile(code, "README.md", "exec"), names)
+    assert names["loss"].ndim == 0
+    assert torch.isfinite(names["loss"])
+
+
+def test_the_readme_gives_a_reason_for_every_dependency() -> None:
+    import configparser
+
+    setup = configparser.ConfigParser()
+    setup.read(ROOT / "setup.cfg", encoding="utf-8")
+    required = re.findall(r"^([\w-]+)", setup["options"]["install_requires"], re.MULTILINE)
+    assert required
+    assert all(f"| {name} |" in _text(Path("README.md")) for name in required)
