@@ -7,9 +7,9 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.nn.modules.loss import _Loss
 
-from pkdr_monai.baselines.contract import Prediction, check_weight, predicted, predicted_by_both, weighted_sum
 from pkdr_monai.baselines.convention import Convention, check_convention, supervised_loss
 from pkdr_monai.baselines.softmax import regions_to_classes
+from pkdr_monai.losses.contract import Prediction, check_weight, predicted, predicted_by_both, weighted_sum
 from pkdr_monai.losses.inputs import at_least_float32, check_positive, check_same_shape, full_precision, plain
 
 __all__ = ["PMKLLoss", "descriptor_contrast", "regularized_kd"]

@@ -6,9 +6,9 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.nn.modules.loss import _Loss
 
-from pkdr_monai.baselines.contract import Prediction, check_weight, predicted, predicted_by_both, weighted_sum
 from pkdr_monai.baselines.convention import Convention, check_convention, class_masks, supervised_loss
 from pkdr_monai.baselines.prototypes import MissingClass, check_missing_class, prototype_loss
+from pkdr_monai.losses.contract import Prediction, check_weight, predicted, predicted_by_both, weighted_sum
 from pkdr_monai.losses.inputs import at_least_float32, check_positive, check_same_shape, plain
 from pkdr_monai.losses.pixel_kd import sigmoid_distillation
 

@@ -7,9 +7,9 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.nn.modules.loss import _Loss
 
-from pkdr_monai.baselines.contract import Prediction, check_weight, predicted, weighted_sum
 from pkdr_monai.baselines.uhved_coders import LEVELS
 from pkdr_monai.baselines.uhved_fusion import subset_divergence
+from pkdr_monai.losses.contract import Prediction, check_weight, predicted, weighted_sum
 from pkdr_monai.losses.inputs import at_least_float32, check_same_shape
 from pkdr_monai.losses.segmentation import segmentation_loss
 

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
 
 import torch
 from torch import Tensor
 
-__all__ = ["at_least_float32", "check_positive", "check_same_shape", "full_precision", "plain", "take"]
+__all__ = ["at_least_float32", "check_positive", "check_same_shape", "full_precision", "plain"]
 
 
 def plain(tensor: Tensor) -> Tensor:
@@ -65,25 +64,3 @@ def check_positive(loss: str, **value: float) -> None:
     ((name, number),) = value.items()
     if not (math.isfinite(number) and number > 0):
         raise ValueError(f"{loss} expects {name} to be a finite number above 0, but it is {number!r}.")
-
-
-def take(loss: str, outputs: Mapping[str, Tensor], remedies: Mapping[str, str]) -> tuple[Tensor, ...]:
-    """Take the tensors that a loss needs out of what the student gave, as plain tensors.
-
-    Args:
-        loss: name of the loss, for the message.
-        outputs: the student's part of a prediction.
-        remedies: the names of the tensors in the order wanted; for each, what to do where it is missing.
-
-    Raises:
-        ValueError: when a tensor is missing.
-
-    Example:
-        >>> take("VAELoss", {"image": torch.ones(1), "vae.mean": torch.ones(2)}, {"vae.mean": "Add the head"})
-        (tensor([1., 1.]),)
-    """
-    for name, remedy in remedies.items():
-        if name not in outputs:
-            came = ", ".join(outputs) or "nothing"
-            raise ValueError(f"{loss} needs the student's {name!r}, but the prediction has only {came}. {remedy}.")
-    return tuple(plain(outputs[name]) for name in remedies)

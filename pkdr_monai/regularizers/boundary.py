@@ -10,16 +10,14 @@ from torch import Tensor
 from torch.nn.modules.loss import _Loss
 
 from pkdr_monai.losses import SegmentationLoss
-from pkdr_monai.losses.inputs import at_least_float32, check_positive, check_same_shape, plain, take
+from pkdr_monai.losses.contract import predicted_by_student
+from pkdr_monai.losses.inputs import at_least_float32, check_positive, check_same_shape, plain
 from pkdr_monai.losses.segmentation import SMOOTH
 
 __all__ = ["BoundaryLoss", "boundary_terms", "inner_border"]
 
-NEEDS = {
-    "logits": "Let the prediction hold the network's output",
-    "boundary_logits": "Train a BoundaryVNet",
-}
-"""The tensors of a prediction that the loss needs, and what to do where one is missing."""
+NEEDS = ("logits", "boundary_logits")
+"""The tensors of the student that the loss needs."""
 
 
 @torch.no_grad()
@@ -104,7 +102,7 @@ class BoundaryLoss(_Loss):
         Raises:
             ValueError: when a tensor is missing or shapes do not fit.
         """
-        logits, boundary_logits = take("BoundaryLoss", prediction.get("student", {}), NEEDS)
+        logits, boundary_logits = predicted_by_student("BoundaryLoss", prediction, NEEDS)
         remedy = "The label needs one channel for each region."
         check_same_shape("BoundaryLoss", remedy, boundary_logits=boundary_logits, label=label)
         dice, cross_entropy = boundary_terms(boundary_logits, inner_border(label))

@@ -12,21 +12,16 @@ from torch import Tensor, nn
 from torch.nn.modules.loss import _Loss
 
 from pkdr_monai.losses import SegmentationLoss
-from pkdr_monai.losses.inputs import at_least_float32, check_same_shape, full_precision, take
+from pkdr_monai.losses.contract import predicted_by_student
+from pkdr_monai.losses.inputs import at_least_float32, check_same_shape, full_precision
 from pkdr_monai.modalities import MODALITIES, channel_indices
 from pkdr_monai.regularizers.decoder import SkiplessDecoder
 
 __all__ = ["FusionHead", "FusionLoss", "min_max_scaled"]
 
 BASE, PARTNERS = "t1ce", ("t2", "flair")  # each partner is blended with the base
-HEAD = "Give the student a FusionHead named fusion"
-NEEDS = {
-    "logits": "Let the prediction hold the network's output",
-    "image": "Take the prediction from a Distiller",
-    "fusion.weight_logits": HEAD,
-    "fusion.log_variance": HEAD,
-}
-"""The tensors of a prediction that the loss needs, and what to do where one is missing."""
+NEEDS = ("logits", "image", "fusion.weight_logits", "fusion.log_variance")
+"""The tensors of the student that the loss needs."""
 
 
 class FusionHead(nn.Module):
@@ -128,7 +123,7 @@ class FusionLoss(_Loss):
         Raises:
             ValueError: when a tensor is missing, shapes do not fit or the crop is smaller than the window.
         """
-        logits, image, weight_logits, log_variance = take("FusionLoss", prediction.get("student", {}), NEEDS)
+        logits, image, weight_logits, log_variance = predicted_by_student("FusionLoss", prediction, NEEDS)
         terms = {
             "segmentation": self.segmentation(logits, label),
             "fusion": self._fusion(image, weight_logits),

@@ -12,21 +12,15 @@ from torch import Tensor, nn
 from torch.nn.modules.loss import _Loss
 
 from pkdr_monai.losses import SegmentationLoss
-from pkdr_monai.losses.inputs import at_least_float32, check_positive, check_same_shape, take
+from pkdr_monai.losses.contract import predicted_by_student
+from pkdr_monai.losses.inputs import at_least_float32, check_positive, check_same_shape
 from pkdr_monai.networks.blocks import STRIDE
 from pkdr_monai.regularizers.decoder import SkiplessDecoder
 
 __all__ = ["VAEHead", "VAELoss", "kl_divergence"]
 
-HEAD = "Give the student a VAEHead named vae"
-NEEDS = {
-    "logits": "Let the prediction hold the network's output",
-    "image": "Take the prediction from a Distiller",
-    "vae.reconstruction": HEAD,
-    "vae.mean": HEAD,
-    "vae.log_variance": HEAD,
-}
-"""The tensors of a prediction that the loss needs, and what to do where one is missing."""
+NEEDS = ("logits", "image", "vae.reconstruction", "vae.mean", "vae.log_variance")
+"""The tensors of the student that the loss needs."""
 
 
 class VAEHead(nn.Module):
@@ -170,8 +164,7 @@ class VAELoss(_Loss):
         Raises:
             ValueError: when a tensor is missing or shapes do not fit.
         """
-        student = prediction.get("student", {})
-        logits, image, reconstruction, mean, log_variance = take("VAELoss", student, NEEDS)
+        logits, image, reconstruction, mean, log_variance = predicted_by_student("VAELoss", prediction, NEEDS)
         remedy = "The head has to draw as many modalities as the network sees."
         check_same_shape("VAELoss", remedy, image=image, reconstruction=reconstruction)
         terms = {

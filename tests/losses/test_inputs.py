@@ -4,7 +4,7 @@ import pytest
 import torch
 from monai.data import MetaTensor
 
-from pkdr_monai.losses.inputs import at_least_float32, check_positive, check_same_shape, full_precision, plain, take
+from pkdr_monai.losses.inputs import at_least_float32, check_positive, check_same_shape, full_precision, plain
 
 
 def test_a_plain_tensor_passes_untouched() -> None:
@@ -53,17 +53,3 @@ def test_shapes_that_differ_are_refused_with_both_shapes_and_the_remedy() -> Non
 def test_a_number_that_is_not_positive_and_finite_is_refused(number: float) -> None:
     with pytest.raises(ValueError, match="MyLoss expects temperature to be a finite number above 0"):
         check_positive("MyLoss", temperature=number)
-
-
-def test_tensors_are_taken_in_the_order_wanted_and_without_metadata() -> None:
-    outputs = {"a": MetaTensor(torch.ones(1)), "b": torch.zeros(1), "c": torch.zeros(2)}
-    second, first = take("Loss", outputs, {"b": "", "a": ""})
-    assert second is outputs["b"]
-    assert type(first) is torch.Tensor
-
-
-def test_a_missing_tensor_is_named_with_what_came_and_what_to_do() -> None:
-    with pytest.raises(ValueError, match=r"Loss needs the student's 'b', but the prediction has only a\. Add b\."):
-        take("Loss", {"a": torch.ones(1)}, {"a": "Add a", "b": "Add b"})
-    with pytest.raises(ValueError, match="has only nothing"):
-        take("Loss", {}, {"a": "Add a"})

@@ -138,7 +138,7 @@ def test_no_value_is_waited_for() -> None:
 @pytest.mark.parametrize("missing", ["logits", "boundary_logits"])
 def test_a_missing_tensor_is_named(label: torch.Tensor, missing: str) -> None:
     student = {name: label for name in ("logits", "boundary_logits") if name != missing}
-    with pytest.raises(ValueError, match=f"BoundaryLoss needs the student's '{missing}'"):
+    with pytest.raises(ValueError, match=rf"BoundaryLoss needs prediction\['student'\]\['{missing}'\]"):
         BoundaryLoss()({"student": student}, label)
 
 

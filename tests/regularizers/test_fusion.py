@@ -161,7 +161,7 @@ def test_a_batch_of_one_is_the_mean_of_itself(image: torch.Tensor, label: torch.
 def test_a_missing_tensor_is_named(image: torch.Tensor, label: torch.Tensor, missing: str) -> None:
     student = _student(image)
     del student[missing]
-    with pytest.raises(ValueError, match=f"FusionLoss needs the student's '{missing}'"):
+    with pytest.raises(ValueError, match=rf"FusionLoss needs prediction\['student'\]\['{missing}'\]"):
         FusionLoss()({"student": student}, label)
 
 

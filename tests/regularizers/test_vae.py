@@ -145,7 +145,7 @@ def test_settings_that_are_not_positive_are_refused(wrong: dict[str, object]) ->
 def test_a_missing_tensor_is_named(label: torch.Tensor, image: torch.Tensor, missing: str) -> None:
     student = _student(image)
     del student[missing]
-    with pytest.raises(ValueError, match=f"VAELoss needs the student's '{missing}'"):
+    with pytest.raises(ValueError, match=rf"VAELoss needs prediction\['student'\]\['{missing}'\]"):
         VAELoss()({"student": student}, label)
 
 

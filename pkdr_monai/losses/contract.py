@@ -1,16 +1,16 @@
-"""What the losses of this folder share in keeping the contract of :mod:`pkdr_monai.losses`."""
+"""What every loss of a training here shares in keeping the contract of :mod:`pkdr_monai.losses`."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import torch
 from torch import Tensor
 
 from pkdr_monai.losses.inputs import plain
 
-__all__ = ["Prediction", "check_weight", "predicted", "predicted_by_both", "weighted_sum"]
+__all__ = ["Prediction", "check_weight", "predicted", "predicted_by_both", "predicted_by_student", "weighted_sum"]
 
 Prediction = Mapping[str, Mapping[str, Tensor]]
 
@@ -54,6 +54,11 @@ weight of its term to 0.
 def predicted_by_both(loss: str, prediction: Prediction, output: str) -> tuple[Tensor, Tensor]:
     """Return the student's and the teacher's tensor of one name; see :func:`predicted`."""
     return predicted(loss, prediction, "student", output), predicted(loss, prediction, "teacher", output)
+
+
+def predicted_by_student(loss: str, prediction: Prediction, outputs: Sequence[str]) -> tuple[Tensor, ...]:
+    """Return several of the student's tensors in the order wanted; see :func:`predicted`."""
+    return tuple(predicted(loss, prediction, "student", output) for output in outputs)
 
 
 def weighted_sum(

@@ -4,7 +4,7 @@ import pytest
 import torch
 from monai.data import MetaTensor
 
-from pkdr_monai.baselines.contract import check_weight, predicted, predicted_by_both, weighted_sum
+from pkdr_monai.losses.contract import check_weight, predicted, predicted_by_both, weighted_sum
 
 
 def test_a_tensor_comes_back_without_metadata() -> None:
