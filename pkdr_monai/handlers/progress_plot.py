@@ -11,6 +11,7 @@ from ignite.engine import Engine, Events
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.ticker import ScalarFormatter
 
 from pkdr_monai.files import atomic_write
 
@@ -67,10 +68,12 @@ def draw_history(rows: Rows, path: str | Path, title: str = "") -> None:
     metrics = [name for name in names if "dice" in name]
     others = {"epoch", "loss", "learning_rate", "seconds"}
     _draw(total, rows, ["loss"], "training loss")
-    total.set_yscale("log")
     _draw(dice, rows, metrics, "validation Dice")
     _draw(parts, rows, [name for name in names if name not in others | set(metrics)], "parts of the loss, unweighted")
-    parts.set_yscale("symlog", linthresh=1e-3)
+    for axes in (total, parts):
+        axes.set_yscale("log", nonpositive="mask")
+        axes.yaxis.set_major_formatter(ScalarFormatter())
+        axes.yaxis.set_minor_formatter(ScalarFormatter())
     _draw(rate, rows, ["learning_rate"], "learning rate")
     figure.suptitle(title)
     with atomic_write(path) as file:
