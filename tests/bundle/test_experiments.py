@@ -36,7 +36,7 @@ def _name(path: Path) -> str:
 def _teacher(path: Path) -> str | None:
     """The run whose weights the experiment's teacher gets; ``None`` where it trains without one."""
     config = _merged(TRAIN, path)
-    return None if config["distiller"]["teacher"] is None else Path(config["teacher_checkpoint"]).parts[1]
+    return None if config["distiller"].get("teacher") is None else Path(config["teacher_checkpoint"]).parts[1]
 
 
 def _configs_of(run: str) -> list[Path]:
