@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Collection, Mapping
 
-import torch
 from torch import Tensor
 from torch.nn.modules.loss import _Loss
 
+from pkdr_monai.losses.contract import Prediction, check_weight, weighted_sum
 from pkdr_monai.losses.patch_contrastive import PatchContrastiveLoss
 from pkdr_monai.losses.patch_kd import PatchKDLoss
 from pkdr_monai.losses.patch_selection import PatchSelectionLoss, patch_labels
@@ -34,8 +33,6 @@ REMEDY: dict[tuple[str, str], str] = {
     ("teacher", "patch_logits"): "Take a teacher that has a patch-selection head",
     ("teacher", "projection"): "Give the teacher the projector as a head",
 }
-
-Prediction = Mapping[str, Mapping[str, Tensor]]
 
 
 class PKDRLoss(_Loss):
@@ -67,6 +64,7 @@ class PKDRLoss(_Loss):
         ValueError: when a weight is negative or not finite, a name is unknown, or no term is left.
 
     Example:
+        >>> import torch
         >>> label = torch.zeros(1, 3, 32, 32, 32)
         >>> label[..., :9] = 1
         >>> output = {
@@ -132,16 +130,14 @@ class PKDRLoss(_Loss):
                 student["projection"], teacher["projection"], foreground
             ),
         }
-        terms = {name: compute[name]() for name in self.weights}
-        self.parts = {name: value.detach() for name, value in terms.items()}
-        return torch.stack([self.weights[name] * value for name, value in terms.items()]).sum()
+        total, self.parts = weighted_sum(self.weights, compute)
+        return total
 
 
 def _weights(alpha: float, beta: float, without: Collection[str]) -> dict[str, float]:
     """Return the weight of each term that takes part."""
-    for name, weight in (("alpha", alpha), ("beta", beta)):
-        if not (math.isfinite(weight) and weight >= 0):
-            raise ValueError(f"PKDRLoss expects {name} to be a finite number, 0 or more, but it is {weight!r}.")
+    check_weight("PKDRLoss", alpha=alpha)
+    check_weight("PKDRLoss", beta=beta)
     without = {without} if isinstance(without, str) else set(without)
     unknown = sorted(without - set(NEEDS))
     if unknown:
