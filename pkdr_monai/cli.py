@@ -1,119 +1,19 @@
-"""The command ``pkdr``: thin verbs over the package, a class a group. torch and MONAI load with the verb that runs."""
+"""The command ``pkdr``: it reads the command line, runs a verb of :mod:`pkdr_monai.commands`, and speaks plainly."""
 
 import os
-import shutil
 import sys
 from collections.abc import Sequence
-from pathlib import Path
-from typing import Any
 
 import fire
 
+from pkdr_monai.commands.data import Data
 from pkdr_monai.errors import BAD_INPUT_EXIT_CODE, InputError
-from pkdr_monai.files import read_json, write_json
-from pkdr_monai.terminal import Plan, ProgressLine, echo, integer, names, run_plan, switch, triple, verb
+from pkdr_monai.terminal import Plan, run_plan
 
 __all__ = ["main"]
 
 INTERRUPTED_EXIT_CODE = 130
 BROKEN_PIPE_EXIT_CODE = 141
-
-
-class Data:
-    """Find, check and divide the cases of a data set, or write a synthetic one.
-
-    For example, to check BraTS 2018 as downloaded, and then write its data list:
-
-        pkdr data check MICCAI_BraTS_2018_Data_Training
-
-        pkdr data split MICCAI_BraTS_2018_Data_Training --output brats2018.json
-    """
-
-    @verb(exclude=names)
-    def check(self, dataset_dir: str, *, exclude: Sequence[str] = ()) -> None:
-        """Check every case of a data set: missing and broken files, grids, voxel values, labels.
-
-        What is wrong is shown in one table; the exit code is 2 when there are errors, 0 when there are only warnings.
-        Example: pkdr data check BraTS2020 --exclude BraTS20_Training_355
-
-        Args:
-            dataset_dir: folder of a data set as downloaded: BraTS 2018 to 2024, or the Decathlon's Task01.
-            exclude: names of cases to leave out, with commas between them.
-        """
-        from pkdr_monai.data import check_cases, find_cases, problems_table
-        from pkdr_monai.data.cases import exclude_cases
-        from pkdr_monai.data.problems import errors_among
-
-        cohort = find_cases(dataset_dir)
-        cases = exclude_cases(cohort.cases, exclude)
-        labelled = any(case.label is not None for case in cases)
-        progress = ProgressLine("checking")
-        problems = check_cases(cases, cohort.folder, cohort.label_scheme, need_label=labelled, progress=progress)
-        errors = errors_among(problems)
-        if problems:
-            echo(problems_table(problems, width=max(100, shutil.get_terminal_size((140, 24)).columns)) + "\n")
-        labels = f"labels of scheme {cohort.label_scheme}" if labelled else "no labels"
-        echo(f"cases: {len(cases)} ({labels}), errors: {len(errors)}, warnings: {len(problems) - len(errors)}")
-        if errors:
-            faulty = ",".join(sorted({problem.case for problem in errors}))
-            raise InputError(f"mend the files, or leave the cases out with --exclude {faulty}")
-
-    @verb(seed=integer, exclude=names, force=switch)
-    def split(
-        self,
-        dataset_dir: str,
-        *,
-        output: str = "datalist.json",
-        seed: int = 0,
-        split: str | None = None,
-        exclude: Sequence[str] = (),
-        force: bool = False,
-    ) -> None:
-        """Check every case of a data set, divide them 70/10/20, and write the data list that training reads.
-
-        The same folder and seed always give the same division; grades are spread evenly where the data set tells them.
-        Example: pkdr data split MICCAI_BraTS_2018_Data_Training --output brats2018.json --seed 1
-
-        Args:
-            dataset_dir: folder of a data set as downloaded: BraTS 2018 to 2024, or the Decathlon's Task01.
-            output: the file to write.
-            seed: chooses the division.
-            split: a JSON file {"train": [names], "val": [names], "test": [names]} with a division to use instead.
-            exclude: names of cases to leave out, with commas between them.
-            force: replace an output file that holds something else.
-        """
-        from pkdr_monai.data import make_data_list
-
-        data_list = make_data_list(dataset_dir, seed, split, exclude, progress=ProgressLine("checking"))
-        _write_once(Path(output), data_list, force)
-        sizes = ", ".join(f"{section}: {len(data_list[section])}" for section in ("training", "validation", "test"))
-        echo(f"{output}: {sizes} (labels of scheme {data_list['label_scheme']}, hash {data_list['hash'][:12]})")
-
-    @verb(cases=integer, shape=triple(int), spacing=triple(float), seed=integer)
-    def demo(
-        self,
-        folder: str,
-        *,
-        cases: int = 24,
-        shape: tuple[int, int, int] = (240, 240, 155),
-        spacing: tuple[float, float, float] = (1.0, 1.0, 1.0),
-        seed: int = 0,
-    ) -> None:
-        """Write a synthetic data set in the layout of BraTS 2018, to try everything without patients' data.
-
-        Example: pkdr data demo demo --cases 8 --shape 80,80,64 --spacing 2.5
-
-        Args:
-            folder: where to write.
-            cases: how many cases.
-            shape: voxels along each axis, one number or three with commas between them.
-            spacing: size of a voxel in mm, one number or three with commas between them.
-            seed: chooses the patients.
-        """
-        from pkdr_monai.data.phantom import write_cohort
-
-        write_cohort(folder, cases=cases, shape=shape, spacing=spacing, seed=seed, progress=ProgressLine("drawing"))
-        echo(f"{folder}: synthetic cases: {cases}. Next: pkdr data split {folder} --output datalist.json")
 
 
 class Commands:
@@ -158,17 +58,3 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def _silent(result: object) -> object:
     """Let fire show the help of a group, and nothing for a verb that is about to run."""
     return None if isinstance(result, Plan) else result
-
-
-def _write_once(path: Path, content: dict[str, Any], force: bool) -> None:
-    """Write a JSON file, unless it is there with other content."""
-    if path.exists() and not force:
-        if path.is_dir() or read_json(path) != content:
-            raise InputError(
-                f"{path} is there and holds something else: choose another --output, or replace it with --force."
-            )
-        return
-    try:
-        write_json(path, content)
-    except OSError as error:
-        raise InputError(f"cannot write {path}: {error.strerror or error}. Choose another --output.") from error

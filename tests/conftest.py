@@ -11,6 +11,8 @@ import nibabel as nib
 import numpy as np
 import pytest
 
+from pkdr_monai.cli import main
+
 SHAPE = (8, 9, 7)
 AFFINE = np.diag([8.0, 8.0, 8.0, 1.0])  # large voxels, so that the small tumour has a plausible volume
 
@@ -87,3 +89,17 @@ def write_task01(tmp_path: Path) -> Callable[..., Path]:
         return task
 
     return write
+
+
+@pytest.fixture
+def dataset(write_case: Callable[..., Path]) -> Path:
+    for name in ("001", "1e5", "c"):  # names that a command line might take for numbers
+        folder = write_case(name)
+    return folder
+
+
+def exit_code(*words: object) -> int:
+    """Run ``pkdr`` with these words, expect it to end by itself, and return its exit code."""
+    with pytest.raises(SystemExit) as caught:
+        main([str(word) for word in words])
+    return int(caught.value.code or 0)

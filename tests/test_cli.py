@@ -1,116 +1,12 @@
 from __future__ import annotations
 
-import json
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from pkdr_monai.cli import main
-
-
-@pytest.fixture
-def dataset(write_case: Callable[..., Path]) -> Path:
-    for name in ("001", "1e5", "c"):  # names that a command line might take for numbers
-        folder = write_case(name)
-    return folder
-
-
-def exit_code(*words: object) -> int:
-    with pytest.raises(SystemExit) as caught:
-        main([str(word) for word in words])
-    return int(caught.value.code or 0)
-
-
-def test_sound_data_set_passes_the_check(dataset: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    main(["data", "check", str(dataset)])
-    assert capsys.readouterr().out == "cases: 3 (labels of scheme brats2018), errors: 0, warnings: 0\n"
-
-
-def test_check_shows_a_table_and_ends_with_2_on_errors(dataset: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    (dataset / "001/001_t1.nii.gz").write_bytes(b"broken")
-    assert exit_code("data", "check", dataset) == 2
-    output = capsys.readouterr()
-    assert output.out.splitlines()[1].startswith("error     001   001/001_t1.nii.gz  it is named .gz")
-    assert "errors: 1, warnings: 0" in output.out
-    assert output.err == "error: mend the files, or leave the cases out with --exclude 001\n"
-
-
-def test_names_that_look_like_numbers_can_be_excluded(dataset: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    (dataset / "001/001_t1.nii.gz").write_bytes(b"broken")
-    main(["data", "check", str(dataset), "--exclude", "001"])
-    main(["data", "check", str(dataset), "--exclude=001,1e5"])
-    assert [line[:8] for line in capsys.readouterr().out.splitlines()] == ["cases: 2", "cases: 1"]
-
-
-def test_scans_without_any_label_are_not_faulted_for_it(
-    write_case: Callable[..., Path], capsys: pytest.CaptureFixture[str]
-) -> None:
-    modalities = ("t1", "t1ce", "t2", "flair")
-    main(["data", "check", str(write_case("a", {modality: f"a_{modality}.nii" for modality in modalities}))])
-    assert capsys.readouterr().out == "cases: 1 (no labels), errors: 0, warnings: 0\n"
-
-
-def test_split_writes_a_data_list(dataset: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    output = tmp_path / "list.json"
-    main(["data", "split", str(dataset), "--output", str(output), "--seed", "3"])
-    data_list = json.loads(output.read_text())
-    assert data_list["seed"] == 3
-    assert sorted(entry["case"] for part in ("training", "validation", "test") for entry in data_list[part]) == [
-        "001",
-        "1e5",
-        "c",
-    ]
-    assert f"{output}: training: 1, validation: 1, test: 1" in capsys.readouterr().out
-
-
-def test_split_follows_a_given_file(dataset: Path, tmp_path: Path) -> None:
-    (tmp_path / "split.json").write_text(json.dumps({"train": ["001", "c"], "val": ["1e5"]}))
-    main(
-        [
-            "data",
-            "split",
-            str(dataset),
-            "--output",
-            str(tmp_path / "list.json"),
-            "--split",
-            str(tmp_path / "split.json"),
-        ]
-    )
-    assert [entry["case"] for entry in json.loads((tmp_path / "list.json").read_text())["training"]] == ["001", "c"]
-
-
-def test_other_data_list_is_replaced_only_with_force(
-    dataset: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    output = tmp_path / "list.json"
-    split = ("data", "split", dataset, "--output", output)
-    main(list(map(str, split)))
-    before = output.read_text()
-    main(list(map(str, split)))  # the same again is no conflict
-    assert exit_code(*split, "--exclude", "c") == 2
-    assert "replace it with --force" in capsys.readouterr().err
-    assert output.read_text() == before
-    main([*map(str, split), "--exclude", "c", "--force"])
-    assert output.read_text() != before
-
-
-def test_output_that_cannot_be_written_is_one_sentence(dataset: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert exit_code("data", "split", dataset, "--output", dataset / "001/001_t1.nii.gz/list.json") == 2
-    assert capsys.readouterr().err.startswith("error: cannot write")
-
-
-def test_demo_takes_one_number_for_all_axes_or_three(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    calls: list[dict[str, object]] = []
-    monkeypatch.setattr("pkdr_monai.data.phantom.write_cohort", lambda folder, **options: calls.append(options))
-    main(["data", "demo", "demo", "--cases", "8", "--shape", "80,80,64", "--spacing", "2.5"])
-    del calls[0]["progress"]
-    assert calls == [{"cases": 8, "shape": (80, 80, 64), "spacing": (2.5, 2.5, 2.5), "seed": 0}]
-    assert "Next: pkdr data split demo" in capsys.readouterr().out
+from tests.conftest import exit_code
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 
 import torch
 from monai.data import MetaTensor
@@ -37,9 +38,11 @@ class Distiller(nn.Module):
         teacher_outputs: features of the teacher that the loss or the heads read; the others are freed at once.
         teacher_dtype: ``"bfloat16"`` or ``"float16"`` runs a copy of the teacher with folded batch norm and
             channels-last weights in that precision; ``None`` or ``"float32"`` runs it as it is.
+        student_dtype: ``"bfloat16"`` or ``"float16"`` runs the student and all heads under autocast, on the CPU as
+            well, where MONAI's ``amp`` does nothing; the weights stay in float32.
 
     Raises:
-        ValueError: when heads for a teacher come without one, or ``teacher_dtype`` is unknown.
+        ValueError: when heads for a teacher come without one, or a dtype is unknown.
 
     Example:
         >>> from pkdr_monai.networks import PatchSelectionHead, PatchVNet
@@ -60,6 +63,7 @@ class Distiller(nn.Module):
         teacher_heads: Mapping[str, nn.Module] | None = None,
         teacher_outputs: Sequence[str] = ("logits", "patch_logits", "embedding"),
         teacher_dtype: str | None = None,
+        student_dtype: str | None = None,
     ) -> None:
         super().__init__()
         if teacher is None and teacher_heads:
@@ -69,7 +73,8 @@ class Distiller(nn.Module):
         self.teacher_heads = nn.ModuleDict(teacher_heads or {})
         self.channels = None if channels is None else list(channels)
         self.teacher_outputs = tuple(teacher_outputs)
-        self._dtype = _floating_dtype(teacher_dtype)
+        self._dtype = _floating_dtype("teacher_dtype", teacher_dtype)
+        self._student_dtype = _floating_dtype("student_dtype", student_dtype)
         # In a tuple, so that torch does not register it: train(), parameters(), state_dict() and DDP pass it by.
         self._teacher: tuple[nn.Module, ...] = () if teacher is None else (_frozen(teacher, self._dtype),)
 
@@ -91,11 +96,17 @@ class Distiller(nn.Module):
         if isinstance(image, MetaTensor):
             image = image.as_tensor()
         prediction: dict[str, Features] = {}
-        if self._teacher:
-            prediction["teacher"] = _with_heads(self._teacher_features(image), self.teacher_heads)
+        features = self._teacher_features(image) if self._teacher else None
         view = image if self.channels is None else image[:, self.channels]
-        prediction["student"] = _with_heads({**_features(self.student, view), "image": view}, self.student_heads)
+        with self._precision(image.device.type):
+            if features is not None:
+                prediction["teacher"] = _with_heads(features, self.teacher_heads)
+            prediction["student"] = _with_heads({**_features(self.student, view), "image": view}, self.student_heads)
         return prediction
+
+    def _precision(self, device_type: str) -> AbstractContextManager[None]:
+        """Autocast to the student's dtype; without one, whatever the caller has set."""
+        return torch.autocast(device_type, self._student_dtype) if self._student_dtype else nullcontext()
 
     @torch.no_grad()
     def _teacher_features(self, image: torch.Tensor) -> Features:
@@ -129,10 +140,10 @@ def _with_heads(features: Features, heads: nn.ModuleDict) -> Features:
     return features
 
 
-def _floating_dtype(name: str | None) -> torch.dtype | None:
+def _floating_dtype(argument: str, name: str | None) -> torch.dtype | None:
     dtypes = {None: None, "float32": None, "bfloat16": torch.bfloat16, "float16": torch.float16}
     if name not in dtypes:
-        raise ValueError(f"teacher_dtype must be one of {', '.join(map(str, dtypes))}, got {name!r}.")
+        raise ValueError(f"{argument} must be one of {', '.join(map(str, dtypes))}, got {name!r}.")
     return dtypes[name]
 
 
