@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable
 
 from pkdr_monai.errors import InputError
 
-__all__ = ["ALIASES", "MODALITIES", "channel_indices", "modality_of_suffix", "parse_modalities"]
+__all__ = [
+    "ALIASES",
+    "MODALITIES",
+    "channel_indices",
+    "expand_modalities",
+    "modality_name",
+    "modality_of_suffix",
+    "parse_modalities",
+]
 
 MODALITIES: tuple[str, ...] = ("t1", "t1ce", "t2", "flair")
 """Channel order of every image with all modalities in this project."""
@@ -62,6 +71,33 @@ def parse_modalities(text: str | Iterable[str]) -> tuple[str, ...]:
     if not chosen:
         raise InputError(f"no modality given: choose among {', '.join(MODALITIES)}, or 'all'.")
     return tuple(modality for modality in MODALITIES if modality in chosen)
+
+
+def modality_name(text: str | Iterable[str]) -> str:
+    """Return the one name that a choice of modalities has in names of files: joined by ``+``, or ``all``.
+
+    Example:
+        >>> modality_name("flair,t1"), modality_name("flair,t2,t1ce,t1"), modality_name("T2w")
+        ('t1+flair', 'all', 't2')
+    """
+    chosen = parse_modalities(text)
+    return "all" if chosen == MODALITIES else "+".join(chosen)
+
+
+def expand_modalities(choices: Iterable[str]) -> list[str]:
+    """Return the names of several choices, where ``subsets`` stands for all 15.
+
+    Example:
+        >>> expand_modalities(["flair+t1", "t2"]), len(expand_modalities(["subsets"]))
+        (['t1+flair', 't2'], 15)
+    """
+    subsets = [
+        modality_name(subset)
+        for size in range(1, len(MODALITIES) + 1)
+        for subset in itertools.combinations(MODALITIES, size)
+    ]
+    named = (subsets if choice == "subsets" else [modality_name(choice)] for choice in choices)
+    return list(dict.fromkeys(itertools.chain.from_iterable(named)))
 
 
 def channel_indices(modalities: Iterable[str], available: Iterable[str] = MODALITIES) -> tuple[int, ...]:

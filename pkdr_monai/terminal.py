@@ -12,7 +12,19 @@ import fire
 
 from pkdr_monai.errors import InputError
 
-__all__ = ["Plan", "ProgressLine", "echo", "integer", "names", "run_plan", "switch", "triple", "verb"]
+__all__ = [
+    "Plan",
+    "ProgressLine",
+    "choice",
+    "echo",
+    "integer",
+    "integers",
+    "names",
+    "run_plan",
+    "switch",
+    "triple",
+    "verb",
+]
 
 fire.decorators.FIRE_METADATA = (
     "_fire_metadata"  # under its own name, fire lists it as a sub-command in every help text
@@ -77,6 +89,32 @@ def integer(text: str) -> int:
         return int(text)
     except ValueError:
         raise InputError(f"expected a whole number, got {text!r}.") from None
+
+
+def integers(text: str) -> tuple[int, ...]:
+    """Read whole numbers between commas.
+
+    Example:
+        >>> integers("0,1,2")
+        (0, 1, 2)
+    """
+    return tuple(map(integer, names(text)))
+
+
+def choice(*words: str) -> Callable[[str], str]:
+    """Return a reader of one word out of several.
+
+    Example:
+        >>> choice("local", "slurm")("local")
+        'local'
+    """
+
+    def read(text: str) -> str:
+        if text not in words:
+            raise InputError(f"expected {' or '.join(words)}, got {text!r}.")
+        return text
+
+    return read
 
 
 def triple(kind: type[int] | type[float]) -> Callable[[str], tuple[Any, ...]]:

@@ -6,6 +6,7 @@ from pkdr_monai.handlers.progress_plot import ProgressPlot
 from pkdr_monai.handlers.reseed import ReseedEachEpoch
 from pkdr_monai.handlers.run_record import RunRecord
 from pkdr_monai.handlers.training_checkpoint import TrainingCheckpoint
+from pkdr_monai.handlers.warm_up import WarmUp
 from pkdr_monai.handlers.weights_loader import WeightsLoader
 
 __all__ = [
@@ -15,5 +16,6 @@ __all__ = [
     "ReseedEachEpoch",
     "RunRecord",
     "TrainingCheckpoint",
+    "WarmUp",
     "WeightsLoader",
 ]

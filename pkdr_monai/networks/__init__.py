@@ -2,7 +2,7 @@
 
 from pkdr_monai.networks.distiller import Distiller
 from pkdr_monai.networks.folding import fold_batch_norm
-from pkdr_monai.networks.heads import PatchSelectionHead, Projector
+from pkdr_monai.networks.heads import PatchSelectionHead, Projector, RawEmbedding
 from pkdr_monai.networks.monai_vnet import MonaiVNet
 from pkdr_monai.networks.vnet import PatchVNet
 from pkdr_monai.networks.weights import load_weights, read_tensors
@@ -13,6 +13,7 @@ __all__ = [
     "PatchSelectionHead",
     "PatchVNet",
     "Projector",
+    "RawEmbedding",
     "fold_batch_norm",
     "load_weights",
     "read_tensors",

@@ -7,7 +7,7 @@ from typing import ClassVar
 import torch
 from torch import nn
 
-__all__ = ["PatchSelectionHead", "Projector"]
+__all__ = ["PatchSelectionHead", "Projector", "RawEmbedding"]
 
 
 class PatchSelectionHead(nn.Module):
@@ -67,3 +67,20 @@ class Projector(nn.Module):
     def forward(self, embedding: torch.Tensor) -> torch.Tensor:
         """Return projections, ``(B, out_channels, x, y, z)``, of an embedding, ``(B, in_channels, x, y, z)``."""
         return self.layers(embedding)
+
+
+class RawEmbedding(nn.Module):
+    """Hand the embedding on as it is: a teacher's side of the contrast without a projector of its own.
+
+    The student's :class:`Projector` then has to map onto the teacher's vectors, with as many channels as they have.
+
+    Example:
+        >>> tuple(RawEmbedding()(torch.zeros(1, 256, 6, 8, 8)).shape)
+        (1, 256, 6, 8, 8)
+    """
+
+    inputs: ClassVar[tuple[str, ...]] = ("embedding",)
+
+    def forward(self, embedding: torch.Tensor) -> torch.Tensor:
+        """Return the embedding, ``(B, C, x, y, z)``."""
+        return embedding

@@ -1,0 +1,172 @@
+"""The report of a study: ``README.md`` with its figures, written anew from the results at any time."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Callable, Collection, Mapping
+from pathlib import Path
+
+from matplotlib.figure import Figure
+
+from pkdr_monai.comparison.comparisons import SIGNIFICANT, compare
+from pkdr_monai.comparison.facts import facts_table, runs_table
+from pkdr_monai.comparison.figures import save_figure
+from pkdr_monai.comparison.gallery import cost_name, differences_name, gallery, scores_name
+from pkdr_monai.comparison.markdown import comparison_table, folded, published_table, scores_table
+from pkdr_monai.comparison.study import Study, read_study
+from pkdr_monai.comparison.tables import OTHERS, Table, modality_title, read_tables
+from pkdr_monai.errors import InputError
+from pkdr_monai.files import atomic_write
+
+__all__ = ["render_tables", "report_text", "write_report"]
+
+DISCLAIMER = "Research software, not a medical device."
+ORIGIN = "<!-- Written from study.json, runs/, cost.json and tables.json: change those, not this. -->"
+SYNTHETIC = "The cases are synthetic: scores on them compare methods and say nothing about patients."
+VALIDATION = "Scored are validation cases, which also chose the epoch of each network: the scores are too high."
+NOTHING_RUN = "Nothing of this table has been run."
+
+READING = """\
+- **Dice** lies between 0 and 1. It is averaged over the cases; then mean ± sample standard deviation over the seeds,
+  the latter from two seeds on. Fewer than three seeds are marked: they say little about another training.
+- **HD95** is the 95th percentile of the distance between the surfaces, in mm, averaged over the three regions: its mean
+  and its median over the cases.
+- A region that is **empty** in label and prediction has Dice 1 and HD95 0. One that is empty in one of them has Dice 0
+  and the diagonal of the volume as HD95.
+- **Step** and **memory** are the time and the peak memory of a training step, as ratios to Unimodal's, measured side by
+  side.
+- **Published** is the paper's mean Dice on BraTS 2018. It comes from other cases, another division and a budget of 1000
+  epochs: our figures are not comparable with it. Rows of one table here are comparable with each other.
+- **Tests.** The Dice of each case is averaged over the seeds; two methods are compared over the cases in pairs
+  (Wilcoxon's signed-rank test, two-sided). The difference is in points, 100 times Dice, with a 95 % bootstrap interval
+  over the cases. p is corrected after Holm over all tests of a table against one reference, every choice of sequences,
+  region and mean; "better" and "worse" stand for a corrected p below 0.05. The test is about most cases, the interval
+  about their mean: where a few cases are all or nothing, as without any enhancing tumour, the two can differ. Both take
+  the trained networks as they are. Whether another training comes out alike is what "ahead in" says: in how many seeds
+  the mean is above the reference's."""
+
+
+def write_report(folder: str | Path, tables_file: str | Path) -> list[Path]:
+    """Write ``README.md`` and ``figures/*.png`` of a study from its results.
+
+    Args:
+        folder: of the study, with ``study.json`` and ``runs/``.
+        tables_file: ``experiments/tables.json``.
+
+    Returns:
+        The files written, README.md first.
+
+    Raises:
+        InputError: when a file is not what it should be, or results do not belong together.
+    """
+    folder = Path(folder)
+    study, tables, figures = _load(folder, tables_file)
+    paths = {folder / "figures" / f"{name}.png": draw for name, draw in figures.items()}
+    for path, draw in paths.items():
+        save_figure(draw(), path)
+    readme = folder / "README.md"
+    with atomic_write(readme) as file:
+        file.write(_text(study, tables, figures).encode())
+    return [readme, *paths]
+
+
+def report_text(folder: str | Path, tables_file: str | Path) -> str:
+    """Return the text of the study's ``README.md``, always the same for the same results."""
+    return _text(*_load(folder, tables_file))
+
+
+def render_tables(folder: str | Path, tables_file: str | Path, only: Collection[str] | None = None) -> str:
+    """Return the scores of a study for a terminal: its tables, without tests and figures.
+
+    Args:
+        folder: of the study.
+        tables_file: ``experiments/tables.json``.
+        only: names of the tables to show, such as ``["table1"]``; all that have results by default.
+
+    Raises:
+        InputError: as :func:`write_report`, and when a table of that name is unknown.
+    """
+    study, tables, _ = _load(folder, tables_file)
+    unknown = sorted(set(only or ()) - tables.keys())
+    if unknown:
+        raise InputError(f"unknown table {unknown[0]!r}: choose among {', '.join(tables)}.")
+    parts = [f"Dice on the {study.scored} cases of {study.name!r}: mean over the cases ± deviation over the seeds"]
+    for table in tables.values():
+        if only is None or table.name in only:
+            for modality in table.modalities(study.scores):
+                parts.append(f"{table.title}; {modality_title(modality)}\n\n{scores_table(table, modality, study)}")
+    if len(parts) == 1:
+        parts.append("Nothing has been run yet.")
+    return "\n\n".join([*parts, DISCLAIMER])
+
+
+def _load(
+    folder: str | Path, tables_file: str | Path
+) -> tuple[Study, dict[str, Table], Mapping[str, Callable[[], Figure]]]:
+    study = read_study(folder)
+    tables = read_tables(tables_file, study.cells)
+    return study, tables, gallery(tables.values(), study)
+
+
+def _text(study: Study, tables: Mapping[str, Table], figures: Collection[str]) -> str:
+    parts = [f"# Results: {study.name}", ORIGIN]
+    parts += [SYNTHETIC] if study.cohort.get("kind") == "phantom" else []
+    parts += [VALIDATION] if study.scored == "validation" else []
+    parts += ["## What was run", facts_table(study), "## How to read the tables", READING]
+    for table in tables.values():
+        if table.name != OTHERS or table.modalities(study.scores):
+            parts += _section(table, study, figures)
+    if study.results:
+        parts += ["## Every run", folded(f"{len(study.results)} evaluations", runs_table(study))]
+    return "\n\n".join([*parts, DISCLAIMER]) + "\n"
+
+
+def _section(table: Table, study: Study, figures: Collection[str]) -> list[str]:
+    """Return the paragraphs of one table: notes, scores and figures, tests, cost, and what was published."""
+    parts = [f"## {table.title}"]
+    parts += (
+        ["\n".join(textwrap.fill(f"- {note}", 120, subsequent_indent="  ") for note in table.notes)]
+        if table.notes
+        else []
+    )
+    modalities = table.modalities(study.scores)
+    if not modalities:
+        return [*parts, NOTHING_RUN]
+    for modality in modalities:
+        heading = modality_title(modality)
+        parts += [f"### {heading[0].upper()}{heading[1:]}", scores_table(table, modality, study)]
+        parts += _image(scores_name(table, modality), f"Dice of every seed, {heading}", figures)
+        parts += _image(differences_name(table, modality), f"difference of every case, {heading}", figures)
+    for reference in table.references:
+        parts += _tests(table, reference, modalities, study)
+    parts += _image(cost_name(table), "gain in Dice against the time of a training step", figures)
+    if table.published:
+        parts.append(folded("Published, BraTS 2018: Dice in points, WT / TC / ET / mean", published_table(table)))
+    return parts
+
+
+def _tests(table: Table, reference: str, modalities: Collection[str], study: Study) -> list[str]:
+    """Return the tests against one reference: the means of the regions, and, folded, each region."""
+    labels = {**table.rows, **table.teachers}
+    parts = [f"### Tests against {labels[reference]}"]
+    comparisons = compare(study.scores, table.own, reference, tuple(modalities))
+    if not comparisons:
+        return [*parts, f"None: they need {labels[reference]} and another method on the same sequences."]
+    parts += _warning(len(study.scores[reference, comparisons[0].modality].cases), len(comparisons))
+    parts.append(comparison_table([each for each in comparisons if each.column == "mean"], labels))
+    regions = [each for each in comparisons if each.column != "mean"]
+    return [*parts, folded("Each region", comparison_table(regions, labels))]
+
+
+def _warning(cases: int, tests: int) -> list[str]:
+    """Return a sentence where no outcome whatever could be significant: all cases on one side give p = 2 / 2^cases."""
+    smallest = 2.0 ** (1 - cases)
+    if smallest * tests < SIGNIFICANT:
+        return []
+    return [
+        f"With {cases} cases no p is below {smallest:.2g}: after correction for {tests} tests none can be below 0.05."
+    ]
+
+
+def _image(name: str, alternative: str, figures: Collection[str]) -> list[str]:
+    return [f"![{alternative}](figures/{name}.png)"] if name in figures else []

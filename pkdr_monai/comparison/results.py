@@ -1,0 +1,162 @@
+"""What one evaluation of one training left behind: a JSON file that is read whole or refused."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import NoneType
+from typing import Any
+
+from pkdr_monai.errors import InputError
+from pkdr_monai.files import read_json
+from pkdr_monai.modalities import MODALITIES, parse_modalities
+from pkdr_monai.regions import REGIONS
+
+__all__ = ["Result", "read_results"]
+
+NUMBER = (int, float)
+KINDS: dict[str, tuple[type, ...]] = {
+    "cells": (list,),
+    "modality": (str,),
+    "seed": (int,),
+    "checkpoint": (str,),
+    "config_hash": (str,),
+    "split_hash": (str,),
+    "teacher": (str, NoneType),
+    "epochs": (int,),
+    "best_epoch": (int, NoneType),
+    "parameters": (int,),
+    "training_seconds": NUMBER,
+    "evaluation_seconds": NUMBER,
+    "peak_memory_mib": NUMBER,
+    "environment": (dict,),
+    "cases": (dict,),
+}
+AGAIN = "Delete the file and run it again."
+
+
+@dataclass(frozen=True)
+class Result:
+    """The scores of one trained network on one choice of sequences, with what it took.
+
+    Args:
+        path: the file it was read from.
+        cells: the experiments whose settings these are, such as ``"table1/pkdr"``; one training may serve several.
+        modality: what the network saw: ``"t2"``, ``"t1+flair"`` or ``"all"``.
+        seed: of the training.
+        checkpoint: which weights were scored, such as ``"best"``.
+        config_hash: hash of the settings.
+        split_hash: hash of which case is in which section.
+        teacher: hash of the teacher's settings, if it had one.
+        epochs: epochs trained.
+        best_epoch: epoch of the best validation, if there was one.
+        parameters: parameters of the deployed network.
+        training_seconds: duration of the training.
+        evaluation_seconds: duration of the evaluation.
+        peak_memory_mib: peak memory of the training in MiB.
+        environment: versions and hardware.
+        cases: for each case ``"dice"`` (0 to 1) and ``"hd95"`` (mm), each by region.
+    """
+
+    path: Path
+    cells: tuple[str, ...]
+    modality: str
+    seed: int
+    checkpoint: str
+    config_hash: str
+    split_hash: str
+    teacher: str | None
+    epochs: int
+    best_epoch: int | None
+    parameters: int
+    training_seconds: float
+    evaluation_seconds: float
+    peak_memory_mib: float
+    environment: Mapping[str, Any]
+    cases: Mapping[str, Mapping[str, Mapping[str, float]]]
+
+
+def read_results(folder: str | Path) -> tuple[Result, ...]:
+    """Read every result of a study, ``<folder>/runs/*.json``, in the order of the files' names.
+
+    Raises:
+        InputError: when a file is truncated or lacks something, or when two do not belong into one table: another data
+            list, other cases, other weights, or the same cell, sequences and seed twice.
+    """
+    results = tuple(_read(path) for path in sorted((Path(folder) / "runs").glob("*.json")))
+    _refuse_mixtures(results)
+    _refuse_repetitions(results)
+    return results
+
+
+def _read(path: Path) -> Result:
+    record = read_json(path)
+    if not isinstance(record, dict):
+        raise InputError(f"{path} is no result: expected a JSON object, got {type(record).__name__}. {AGAIN}")
+    for name, kinds in KINDS.items():
+        value = record.get(name)
+        if not isinstance(value, kinds) or isinstance(value, bool):
+            wanted = " or ".join("null" if kind is NoneType else kind.__name__ for kind in kinds)
+            raise InputError(f"{path}: expected {name} to be {wanted}, got {value!r}. {AGAIN}")
+    if not record["cells"] or not all(isinstance(cell, str) for cell in record["cells"]):
+        raise InputError(f"{path}: expected cells such as ['table1/pkdr'], got {record['cells']!r}. {AGAIN}")
+    _check_cases(path, record["cases"])
+    values = {name: record[name] for name in KINDS}
+    return Result(path, **{**values, "cells": tuple(record["cells"]), "modality": _modality(path, record["modality"])})
+
+
+def _modality(path: Path, text: str) -> str:
+    """Return one spelling for one choice of sequences."""
+    try:
+        chosen = parse_modalities(text)
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from error
+    return "all" if chosen == MODALITIES else "+".join(chosen)
+
+
+def _check_cases(path: Path, cases: Mapping[str, Any]) -> None:
+    if not cases:
+        raise InputError(f"{path} holds no case. {AGAIN}")
+    for case, scores in cases.items():
+        for metric, highest in (("dice", 1.0), ("hd95", math.inf)):
+            by_region = scores.get(metric) if isinstance(scores, dict) else None
+            for region in REGIONS:
+                value = by_region.get(region) if isinstance(by_region, dict) else None
+                valid = isinstance(value, NUMBER) and math.isfinite(value) and 0 <= value <= highest
+                if not valid:
+                    limit = "0 to 1" if metric == "dice" else "mm, 0 or more, and finite"
+                    raise InputError(
+                        f"{path}: case {case}: expected {metric} of {region} ({limit}), got {value!r}. {AGAIN}"
+                    )
+
+
+def _refuse_mixtures(results: Sequence[Result]) -> None:
+    for other in results[1:]:
+        first = results[0]
+        for name in ("split_hash", "checkpoint"):
+            mine, theirs = getattr(first, name), getattr(other, name)
+            if mine != theirs:
+                raise InputError(
+                    f"{first.path} and {other.path} do not belong into one study: {name} is {mine!r} in the one and "
+                    f"{theirs!r} in the other. Keep each in a folder of its own."
+                )
+        different = sorted(first.cases.keys() ^ other.cases.keys())
+        if different:
+            raise InputError(
+                f"{first.path} and {other.path} were not scored on the same cases: {different[0]} is in one alone. "
+                "Evaluate both on the same cases."
+            )
+
+
+def _refuse_repetitions(results: Sequence[Result]) -> None:
+    seen: dict[tuple[str, str, int], Path] = {}
+    for result in results:
+        for cell in result.cells:
+            other = seen.setdefault((cell, result.modality, result.seed), result.path)
+            if other != result.path:
+                raise InputError(
+                    f"{other} and {result.path} both hold {cell} on {result.modality} with seed {result.seed}: "
+                    "delete the one that is out of date."
+                )

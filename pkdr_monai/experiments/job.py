@@ -1,0 +1,89 @@
+"""Do one job of a plan in this process: train, evaluate, and keep the figures as one JSON file an evaluation."""
+
+from __future__ import annotations
+
+import csv
+import datetime
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pkdr_monai.experiments.plan import Job
+from pkdr_monai.files import read_json, write_json
+from pkdr_monai.regions import REGIONS
+
+__all__ = ["run_job"]
+
+METRICS = {"dice": "val_mean_dice", "hd95": "val_hd95"}
+
+
+def run_job(job: Job) -> None:
+    """Train, or go on with a training that was cut short, then evaluate what has no result yet.
+
+    Args:
+        job: a job whose teacher is done.
+    """
+    if not _is_trained(job):
+        _run_bundle(*job.training)
+    for modality in job.todo:
+        start = time.perf_counter()
+        _run_bundle(*job.evaluation(modality))
+        write_json(job.result_file(modality), _result(job, modality, time.perf_counter() - start))
+
+
+def _is_trained(job: Job) -> bool:
+    record = job.output_dir / "run.json"
+    return record.is_file() and read_json(record)["status"] == "finished"
+
+
+def _run_bundle(run_id: str, configs: list[Path], options: Mapping[str, Any]) -> None:
+    """Do what ``python -m monai.bundle run`` does, in this process."""
+    from monai.bundle import run
+
+    run(run_id=run_id, config_file=[str(config) for config in configs], **options)
+
+
+def _result(job: Job, modality: str, seconds: float) -> dict[str, Any]:
+    """Put together what a table needs of an evaluation, and what tells it from others."""
+    record = read_json(job.output_dir / "run.json")
+    with (job.output_dir / "history.csv").open(newline="") as file:
+        epochs = list(csv.DictReader(file))
+    return {
+        "cells": list(job.cells),
+        "modality": modality,
+        "seed": job.seed,
+        "checkpoint": "best",
+        "config_hash": job.settings_hash,
+        "split_hash": job.study.split_hash,
+        "teacher": job.teacher and job.teacher.settings_hash,
+        "epochs": len(epochs),
+        "best_epoch": record["best"]["epoch"],
+        "parameters": record["settings"]["parameters"],
+        "training_seconds": round(sum(float(epoch["seconds"]) for epoch in epochs), 1),
+        "evaluation_seconds": round(seconds, 1),
+        "peak_memory_mib": record["peak_memory_mib"],
+        "environment": record["environment"],
+        "finished": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
+        "commands": _portable(job),
+        "cases": _cases(job, modality),
+        "note": "Research software, not a medical device.",
+    }
+
+
+def _portable(job: Job) -> list[str]:
+    """Return the commands without the place that a data set has on this machine."""
+    folder = job.study.cohort.get("folder")
+    return [command.replace(str(folder), "DATASET_DIR") if folder else command for command in job.commands()]
+
+
+def _cases(job: Job, modality: str) -> dict[str, dict[str, dict[str, float]]]:
+    """Read the figures of each case, ``{case: {metric: {region: value}}}``, from the tables of the evaluation."""
+    names = [entry["case"] for entry in job.study.data_list[job.study.scored]]  # in the order of the data loader
+    figures: dict[str, dict[str, dict[str, float]]] = {name: {} for name in names}
+    for metric, table in METRICS.items():
+        with (job.evaluation_dir(modality) / f"{table}_raw.csv").open(newline="") as file:
+            for name, row in zip(names, csv.DictReader(file), strict=True):
+                values = (float(row[f"class{channel}"]) for channel in range(len(REGIONS)))
+                figures[name][metric] = {region: round(value, 5) for region, value in zip(REGIONS, values, strict=True)}
+    return figures

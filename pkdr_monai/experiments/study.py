@@ -1,0 +1,123 @@
+"""A study: a cohort, its division and a budget, under one name, in one folder of results, not mixed with others."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from pkdr_monai.data import load_data_list, make_data_list
+from pkdr_monai.data.checks import Progress
+from pkdr_monai.errors import InputError
+from pkdr_monai.files import content_hash, read_json, write_json
+
+__all__ = ["Study"]
+
+SECTIONS = ("training", "validation", "test")
+
+
+@dataclass(frozen=True)
+class Study:
+    """What all runs of a comparison share, and where their files lie.
+
+    Args:
+        name: name of the study and of its folders.
+        cohort: ``{"kind": "phantom", ...}`` with the arguments of ``write_cohort``, or ``{"kind": "folder", "folder":
+            ...}``; ``"fractions"``, ``"split"`` and ``"split_seed"`` divide it.
+        budget: overlay merged behind every method's own: epochs, crop, spacing and the like.
+        results: folder that results are kept in, one file a run.
+        work: folder for the cohort, checkpoints and logs.
+    """
+
+    name: str
+    cohort: Mapping[str, Any]
+    results: Path
+    work: Path
+    budget: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def dataset_dir(self) -> Path:
+        """Folder of the cases."""
+        return self.work / "data" if self.cohort["kind"] == "phantom" else Path(self.cohort["folder"])
+
+    @property
+    def data_list_file(self) -> Path:
+        """The division, as training reads it."""
+        return self.work / "datalist.json"
+
+    @property
+    def budget_file(self) -> Path:
+        """The budget, as an overlay that a command line can name."""
+        return self.work / "budget.json"
+
+    @functools.cached_property
+    def data_list(self) -> dict[str, Any]:
+        """The division; :meth:`prepare` writes it."""
+        return load_data_list(self.data_list_file)
+
+    @property
+    def scored(self) -> str:
+        """The section that figures are taken on: the test cases, or the validation cases where there is no test set."""
+        return "test" if self.data_list["test"] else "validation"
+
+    @property
+    def split_hash(self) -> str:
+        """Hash of which case is in which section, and so the same wherever the files were compressed."""
+        return content_hash({part: [entry["case"] for entry in self.data_list[part]] for part in SECTIONS})
+
+    def prepare(self, progress: Progress | None = None) -> None:
+        """Write what is not there yet: the synthetic cases, the division, the budget, and the study's own record.
+
+        Raises:
+            InputError: when the folder of results holds a study on other data or with another budget.
+        """
+        if not self.data_list_file.is_file():
+            if self.cohort["kind"] == "phantom":
+                _write_phantom(self.dataset_dir, self.cohort, progress)
+            write_json(self.data_list_file, self._divide())
+        write_json(self.budget_file, dict(self.budget))
+        record = self.record()
+        path = self.results / "study.json"
+        if path.is_file():
+            _refuse_other(record, read_json(path), self.results)
+        write_json(path, record)
+
+    def record(self) -> dict[str, Any]:
+        """Describe the study as plain data, without a path of this machine."""
+        return {
+            "name": self.name,
+            "cohort": {key: value for key, value in self.cohort.items() if key not in ("folder", "split")},
+            "budget": dict(self.budget),
+            "split_hash": self.split_hash,
+            "cases": {section: len(self.data_list[section]) for section in SECTIONS},
+            "scored": self.scored,
+        }
+
+    def _divide(self) -> dict[str, Any]:
+        if self.cohort["kind"] == "folder":
+            return make_data_list(self.dataset_dir, self.cohort.get("split_seed", 0), self.cohort.get("split"))
+        return make_data_list(self.dataset_dir, fractions=self.cohort["fractions"])
+
+
+def _write_phantom(folder: Path, cohort: Mapping[str, Any], progress: Progress | None) -> None:
+    from pkdr_monai.data.phantom import write_cohort
+
+    chosen = {key: cohort[key] for key in ("cases", "seed")}
+    shape, spacing = tuple(cohort["shape"]), tuple(cohort["spacing"])
+    write_cohort(folder, **chosen, shape=shape, spacing=spacing, progress=progress)
+
+
+def _refuse_other(record: Mapping[str, Any], found: Mapping[str, Any], folder: Path) -> None:
+    for part in ("cohort", "budget", "split_hash"):
+        if record[part] != found.get(part):
+            difference = _difference(found.get(part), record[part])
+            raise InputError(f"{folder} holds results of another study: {difference}. Give this one another --name.")
+
+
+def _difference(found: Any, asked: Any) -> str:
+    if not isinstance(found, Mapping) or not isinstance(asked, Mapping):
+        return "the cases are divided otherwise"
+    keys = [key for key in {**found, **asked} if found.get(key) != asked.get(key)]
+    return ", ".join(f"{key} is {found.get(key)} there and {asked.get(key)} here" for key in keys)
