@@ -20,6 +20,7 @@ _MODULES = (
     "losses",
     "modalities",
     "networks",
+    "packaging",
     "regions",
     "regularizers",
     "terminal",
