@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: help demo test test-real lint bench clean
+.PHONY: help demo test test-real lint bench bundle clean
 
 help:
 	@echo "make demo       synthetic cohort, teacher, student, baseline and one table (about 10 minutes on 2 cores)"
@@ -12,11 +12,12 @@ help:
 	@echo "make test-real  the tests on real BraTS cases; set PKDR_REAL_DATA to their folder"
 	@echo "make lint       ruff and mypy"
 	@echo "make bench      speed and memory as ratios measured side by side"
+	@echo "make bundle     the bundle's zip below dist/, verified; RUN=runs/pkdr_t2 puts in the weights of a training"
 	@echo "make clean      remove .venv and what the demo wrote"
 
 $(INSTALLED): setup.cfg pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,onnx,openvino]'
 	@touch $@
 
 demo: $(INSTALLED)
@@ -35,6 +36,10 @@ lint: $(INSTALLED)
 
 bench: $(INSTALLED)
 	$(BIN)/python -m benchmarks
+
+bundle: $(INSTALLED)
+	$(BIN)/pkdr bundle build $(if $(RUN),--run $(RUN))
+	$(BIN)/pkdr bundle verify dist/pkdr_brats_mri.zip
 
 clean:
 	rm -rf $(VENV) demo

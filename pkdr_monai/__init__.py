@@ -23,6 +23,7 @@ _MODULES = (
     "metrics",
     "modalities",
     "networks",
+    "packaging",
     "regions",
     "regularizers",
     "terminal",

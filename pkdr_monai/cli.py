@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import fire
 
+from pkdr_monai.commands.bundle import Bundle
 from pkdr_monai.commands.data import Data
 from pkdr_monai.commands.experiment import Experiment
 from pkdr_monai.errors import BAD_INPUT_EXIT_CODE, InputError
@@ -30,6 +31,7 @@ class Commands:
     """
 
     def __init__(self) -> None:
+        self.bundle = Bundle()
         self.data = Data()
         self.experiment = Experiment()
 

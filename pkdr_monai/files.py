@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
 
-__all__ = ["atomic_write", "content_hash", "read_json", "write_json"]
+__all__ = ["atomic_write", "content_hash", "file_hash", "read_json", "write_json"]
 
 from pkdr_monai.errors import InputError
 
@@ -75,3 +75,20 @@ def content_hash(content: Any) -> str:
         True
     """
     return hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode()).hexdigest()
+
+
+def file_hash(path: str | Path) -> str:
+    """Return the SHA-256 of a file, however large.
+
+    Example:
+        >>> import tempfile
+        >>> path = Path(tempfile.mkdtemp()) / "empty"
+        >>> path.touch()
+        >>> file_hash(path)[:12]
+        'e3b0c44298fc'
+    """
+    digest = hashlib.sha256()
+    with Path(path).open("rb") as file:
+        while block := file.read(2**20):
+            digest.update(block)
+    return digest.hexdigest()

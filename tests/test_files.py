@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import hashlib
 import os
 import signal
 import stat
@@ -10,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from pkdr_monai.errors import InputError
-from pkdr_monai.files import atomic_write, content_hash, read_json, write_json
+from pkdr_monai.files import atomic_write, content_hash, file_hash, read_json, write_json
 
 
 def test_failed_write_leaves_the_old_file_and_nothing_beside_it(tmp_path: Path) -> None:
@@ -82,3 +83,9 @@ def test_process_killed_in_mid_write_leaves_the_old_file(tmp_path: Path) -> None
     result = subprocess.run([sys.executable, "-c", code, str(path)], check=False)
     assert result.returncode == -signal.SIGKILL
     assert path.read_bytes() == b"old and whole"
+
+
+def test_the_hash_of_a_file_is_that_of_its_bytes(tmp_path: Path) -> None:
+    content = b"0123456789" * 300_000  # more than one block
+    (tmp_path / "a").write_bytes(content)
+    assert file_hash(tmp_path / "a") == hashlib.sha256(content).hexdigest()

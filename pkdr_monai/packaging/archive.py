@@ -1,0 +1,102 @@
+"""Zips whose bytes depend on their content alone, and the careful unpacking of those that others made."""
+
+from __future__ import annotations
+
+import shutil
+import stat
+import zipfile
+from collections.abc import Iterable, Mapping
+from pathlib import Path, PurePosixPath
+
+from pkdr_monai.errors import InputError
+from pkdr_monai.files import atomic_write
+
+__all__ = ["unpack_archive", "write_archive"]
+
+TIMESTAMP = (1980, 1, 1, 0, 0, 0)  # the earliest that a zip can hold
+PERMISSIONS = (stat.S_IFREG | 0o644) << 16
+UNIX = 3  # the system that a zip says it was made on
+MAX_FILES = 10_000
+MAX_BYTES = 8 * 2**30
+
+
+def write_archive(path: str | Path, files: Mapping[str, Path | bytes]) -> None:
+    """Write a zip: the same content gives the same bytes, whoever writes it, when and where.
+
+    Entries are sorted, their times and permissions fixed. Nothing is compressed: weights hardly shrink, and versions of
+    zlib write different bytes for the same text.
+
+    Args:
+        path: the zip, replaced at once.
+        files: by its name in the zip, with slashes, what each file holds: bytes, or the path of a file to copy.
+
+    Example:
+        >>> import tempfile
+        >>> path = Path(tempfile.mkdtemp()) / "a.zip"
+        >>> write_archive(path, {"a/LICENSE": b"Apache-2.0"})
+        >>> zipfile.ZipFile(path).read("a/LICENSE")
+        b'Apache-2.0'
+    """
+    with atomic_write(path) as file, zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
+        for name in sorted(files):
+            content = files[name]
+            entry = zipfile.ZipInfo(name, TIMESTAMP)
+            entry.create_system, entry.external_attr = UNIX, PERMISSIONS
+            if isinstance(content, bytes):
+                archive.writestr(entry, content)
+                continue
+            entry.file_size = content.stat().st_size
+            with content.open("rb") as source, archive.open(entry, "w") as target:
+                shutil.copyfileobj(source, target)
+
+
+def unpack_archive(path: str | Path, folder: str | Path) -> Path:
+    """Unpack a bundle's zip, after a look at every entry: none may leave the folder, be a link, or be too large.
+
+    Args:
+        path: the zip. All that it holds lies in one folder.
+        folder: where to unpack; a new or empty folder.
+
+    Returns:
+        The bundle's root, ``folder / NAME``.
+
+    Raises:
+        InputError: when the file is no sound zip, or is refused; nothing has been written then, unless it is damaged.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            top = _only_folder(archive.infolist(), path)
+            archive.extractall(folder)
+    except OSError as error:
+        raise InputError(f"cannot unpack {path}: {error.strerror or error}. Check the path.") from error
+    except (zipfile.BadZipFile, NotImplementedError, RuntimeError) as error:
+        raise InputError(f"{path} is not a sound zip ({error}). Use another copy.") from error
+    return Path(folder) / top
+
+
+def _only_folder(entries: Iterable[zipfile.ZipInfo], path: str | Path) -> str:
+    """Return the one folder in which all entries lie.
+
+    Raises:
+        InputError: when there are several, or an entry is refused.
+    """
+    entries = list(entries)
+    tops = set()
+    for entry in entries:
+        parts = PurePosixPath(entry.filename).parts
+        if entry.filename.startswith("/") or ".." in parts or "\\" in entry.filename or ":" in entry.filename:
+            raise InputError(f"{path} was refused: its entry {entry.filename!r} would be written outside the folder.")
+        if stat.S_ISLNK(entry.external_attr >> 16):
+            raise InputError(f"{path} was refused: its entry {entry.filename!r} is a link, where a file belongs.")
+        tops.add(parts[0] if len(parts) > 1 or entry.is_dir() else "")
+    size = sum(entry.file_size for entry in entries)
+    if len(entries) > MAX_FILES or size > MAX_BYTES:
+        raise InputError(
+            f"{path} was refused: it would unpack to {len(entries)} files of {size / 2**30:.1f} GiB, "
+            f"more than {MAX_FILES} files or {MAX_BYTES / 2**30:.0f} GiB."
+        )
+    if len({entry.filename for entry in entries}) < len(entries):
+        raise InputError(f"{path} was refused: two of its entries have one name.")
+    if len(tops) != 1 or "" in tops:
+        raise InputError(f"{path} is no bundle's zip: expected all files in one folder, the bundle's name.")
+    return tops.pop()

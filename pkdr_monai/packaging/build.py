@@ -1,0 +1,126 @@
+"""Build a bundle's zip: the configs, this package, the licences and, where there are any, weights and exports."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pkdr_monai
+from pkdr_monai.errors import InputError
+from pkdr_monai.files import file_hash, read_json
+from pkdr_monai.packaging.archive import write_archive
+from pkdr_monai.packaging.checked_exports import RECORD, checked_exports
+from pkdr_monai.packaging.large_files import LARGE_FILES, large_files_page
+from pkdr_monai.packaging.settings import config_of, mark_demonstration, metadata_of, weights_page
+from pkdr_monai.packaging.trained_model import TrainedModel, read_trained_model
+
+__all__ = ["build_bundle"]
+
+PACKAGE = Path(pkdr_monai.__file__).parent
+CODE = re.compile(r".*\.py|py\.typed")
+LARGE = {".pt", ".ts", ".onnx", ".xml", ".bin"}  # what a web folder may hold in place of the zip
+NAME = re.compile(r"[A-Za-z0-9]\w*", re.ASCII)
+Content = dict[str, Path | bytes]
+
+
+def build_bundle(
+    output: str | Path,
+    name: str,
+    source: str | Path = "bundle",
+    run: str | Path | None = None,
+    demonstration: bool = False,
+    weights_url: str | None = None,
+    check_shape: Sequence[int] = (240, 240, 155),
+    tell: Callable[[str], None] = lambda line: None,
+) -> None:
+    """Write a bundle's zip, which works where this package is not installed.
+
+    The bytes depend on the bundle's source, this package and the run's folder alone. Exports are made once and kept in
+    the run's ``models``, since how long they take is never the same twice.
+
+    Args:
+        output: the zip to write.
+        name: of the bundle: the zip's only folder, and what ``monai.bundle.download --name`` is given.
+        source: folder of the bundle, with ``configs`` and ``docs``.
+        run: folder of the training whose weights the bundle gets; none without it.
+        demonstration: mark the bundle as a demonstration, trained on synthetic data.
+        weights_url: folder on the web that will hold the weights, which the zip then leaves out.
+        check_shape: voxels of the synthetic volume on which exports are compared with the weights.
+        tell: gets lines about what is done.
+
+    Raises:
+        InputError: when a file is absent, or the settings do not go together.
+    """
+    if not NAME.fullmatch(name):
+        raise InputError(f"expected a name of letters, digits and underscores, such as pkdr_brats_mri, got {name!r}.")
+    if run is None and (demonstration or weights_url):
+        raise InputError("a bundle without weights is no demonstration and hosts none: name the training with --run.")
+    files = _source(Path(source)) | _package()
+    if run is not None:
+        model = read_trained_model(run)
+        files |= _adapted(Path(source), model, demonstration)
+        config, metadata = (json.loads(_bytes(files[f"configs/{part}.json"])) for part in ("inference", "metadata"))
+        record = checked_exports(model, metadata, config, check_shape, tell)
+        weights = _weights(model, record)
+        files = {path: content for path, content in files.items() if not path.startswith("models/")}
+        files |= weights if weights_url is None else _hosted(weights, weights_url, tell)
+    write_archive(output, {f"{name}/{path}": content for path, content in files.items()})
+
+
+def _source(source: Path) -> Content:
+    """Return the files of the bundle's source; of ``models``, only the page that says what belongs there."""
+    if not (source / "configs" / "metadata.json").is_file():
+        raise InputError(f"{source} is no bundle: it has no configs/metadata.json. Name the bundle with --source.")
+    found = [source / "LICENSE", *(path for part in ("configs", "docs") for path in (source / part).iterdir())]
+    found.append(source / "models" / "README.md")
+    return {path.relative_to(source).as_posix(): path for path in found if path.is_file() and path.name[0] != "."}
+
+
+def _package() -> Content:
+    """Return this package's code, for the folder beside ``configs``."""
+    found = (path for path in PACKAGE.rglob("*") if CODE.fullmatch(path.name))
+    return {path.relative_to(PACKAGE.parent).as_posix(): path for path in found}
+
+
+def _adapted(source: Path, model: TrainedModel, demonstration: bool) -> Content:
+    """Return the configs, the metadata and the pages for a model."""
+    files: Content = {
+        f"configs/{part}.json": _json(config_of(read_json(source / "configs" / f"{part}.json"), model))
+        for part in ("train", "inference")
+    }
+    metadata = read_json(source / "configs" / "metadata.json")
+    files["configs/metadata.json"] = _json(metadata_of(metadata, model, demonstration))
+    pages = {"docs/weights.md": weights_page(model, file_hash(model.weights))}
+    if demonstration:
+        pages["docs/README.md"] = (source / "docs" / "README.md").read_text(encoding="utf-8")
+        pages = {path: mark_demonstration(page) for path, page in pages.items()}
+    return files | {path: page.encode() for path, page in pages.items()}
+
+
+def _weights(model: TrainedModel, record: dict[str, Any]) -> Content:
+    """Return the weights, the exports that are offered, and what describes them."""
+    offered = [name for entry in record["exports"] if entry["offered"] for name in entry["sha256"]]
+    names = ["model.pt", RECORD, *offered, *(["model.json"] if (model.folder / "model.json").is_file() else [])]
+    return {f"models/{name}": model.folder / name for name in names}
+
+
+def _hosted(weights: Content, url: str, tell: Callable[[str], None]) -> Content:
+    """Return what stays in the zip when the large files lie elsewhere."""
+    large = {
+        path: content for path, content in weights.items() if isinstance(content, Path) and content.suffix in LARGE
+    }
+    for content in large.values():
+        tell(f"upload {content} to {url}")
+    rest = {path: content for path, content in weights.items() if path not in large}
+    return rest | {LARGE_FILES: large_files_page(large, url).encode()}
+
+
+def _json(content: Any) -> bytes:
+    return (json.dumps(content, indent=4) + "\n").encode()
+
+
+def _bytes(content: Path | bytes) -> bytes:
+    return content if isinstance(content, bytes) else content.read_bytes()

@@ -1,0 +1,111 @@
+"""What a training left behind, as far as a bundle with its weights has to know it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor, nn
+
+from pkdr_monai.errors import InputError
+from pkdr_monai.files import file_hash, read_json
+from pkdr_monai.modalities import parse_modalities
+from pkdr_monai.networks import MonaiVNet, PatchVNet, load_weights, read_tensors
+
+__all__ = ["TrainedModel", "read_trained_model"]
+
+NETWORKS: dict[str, type[nn.Module]] = {"PatchVNet": PatchVNet, "MonaiVNet": MonaiVNet}
+
+
+@dataclass(frozen=True)
+class TrainedModel:
+    """A network with its weights, and the settings under which it was trained.
+
+    Args:
+        folder: the run's ``models``, which holds ``model.pt``.
+        record: the run's own record, ``run.json``.
+        modalities: what the network sees, in the project's order.
+        spacing: voxel size in millimetres.
+        roi_size: window in voxels.
+        network: name of the network's class.
+        arguments: of its constructor.
+    """
+
+    folder: Path
+    record: Mapping[str, Any]
+    modalities: tuple[str, ...]
+    spacing: tuple[float, ...]
+    roi_size: tuple[int, ...]
+    network: str
+    arguments: Mapping[str, Any]
+
+    @property
+    def weights(self) -> Path:
+        """The file of the weights, a plain state dict."""
+        return self.folder / "model.pt"
+
+    def load(self) -> nn.Module:
+        """Return the network with its weights, ready for inference.
+
+        Raises:
+            InputError: when the weights are another network's.
+        """
+        return load_weights(NETWORKS[self.network](**self.arguments), self.weights).eval()
+
+
+def read_trained_model(run: str | Path) -> TrainedModel:
+    """Read what a bundle has to know of a run.
+
+    The sizes of the network are read off its weights; all else comes from ``run.json``.
+
+    Args:
+        run: folder of a training, such as ``runs/pkdr_t2``.
+
+    Raises:
+        InputError: when a file is absent or does not fit the others, or the network is of a kind that no bundle holds.
+    """
+    run = Path(run)
+    record = read_json(run / "run.json")
+    settings = record.get("settings", {}) if isinstance(record, dict) else {}
+    missing = [name for name in ("modalities", "spacing", "roi_size", "network") if name not in settings]
+    if missing:
+        raise InputError(f"{run / 'run.json'} does not tell {', '.join(missing)}: name the folder of a training.")
+    if settings["network"] not in NETWORKS:
+        raise InputError(f"{run} trained a {settings['network']}: a bundle can hold a {' or a '.join(NETWORKS)}.")
+    modalities = parse_modalities(settings["modalities"])
+    folder = run / "models"
+    _refuse_changed_weights(folder)
+    state = read_tensors(folder / "model.pt")
+    model = TrainedModel(
+        folder=folder,
+        record=record,
+        modalities=modalities,
+        spacing=tuple(settings["spacing"]),
+        roi_size=tuple(settings["roi_size"]),
+        network=settings["network"],
+        arguments={"in_channels": len(modalities), **_sizes(settings["network"], state)},
+    )
+    model.load()
+    return model
+
+
+def _sizes(network: str, state: Mapping[str, Tensor]) -> dict[str, Any]:
+    """Read the arguments of the network's constructor off its weights."""
+    arguments: dict[str, Any] = {"out_channels": 3}
+    if network == "PatchVNet" and "output.weight" in state:
+        arguments["init_filters"] = state["output.weight"].shape[1]
+    if any(name.startswith("patch_head.") for name in state):
+        arguments["patch_head"] = True
+    return arguments
+
+
+def _refuse_changed_weights(folder: Path) -> None:
+    """Compare the weights with the hash in ``model.json``, where there is one."""
+    description = folder / "model.json"
+    if not description.is_file():
+        return
+    expected = read_json(description).get("sha256")
+    if expected and (folder / "model.pt").is_file() and file_hash(folder / "model.pt") != expected:
+        raise InputError(f"{folder / 'model.pt'} is not the file that {description} describes: their hashes differ.")

@@ -1,0 +1,97 @@
+from __future__ import annotations
+
+import os
+import stat
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from pkdr_monai.errors import InputError
+from pkdr_monai.packaging import archive
+from pkdr_monai.packaging.archive import unpack_archive, write_archive
+
+
+def _write(path: Path, *entries: str | zipfile.ZipInfo) -> Path:
+    with zipfile.ZipFile(path, "w") as file:
+        for entry in entries:
+            file.writestr(entry, b"content")
+    return path
+
+
+def test_the_bytes_depend_on_the_content_alone(tmp_path: Path) -> None:
+    first, second = tmp_path / "first.py", tmp_path / "second.py"
+    first.write_bytes(b"same")
+    second.write_bytes(b"same")
+    os.utime(first, (0, 0))
+    first.chmod(0o777)
+    write_archive(tmp_path / "a.zip", {"n/a.py": first, "n/b": b"b"})
+    umask = os.umask(0o077)
+    try:
+        write_archive(tmp_path / "b.zip", {"n/b": b"b", "n/a.py": second})
+    finally:
+        os.umask(umask)
+    assert (tmp_path / "a.zip").read_bytes() == (tmp_path / "b.zip").read_bytes()
+
+
+def test_entries_are_readable_by_everybody(tmp_path: Path) -> None:
+    write_archive(tmp_path / "a.zip", {"n/a": b"a"})
+    (entry,) = zipfile.ZipFile(tmp_path / "a.zip").infolist()
+    assert entry.external_attr >> 16 == stat.S_IFREG | 0o644
+    assert entry.compress_type == zipfile.ZIP_STORED
+
+
+def test_what_was_written_is_unpacked(tmp_path: Path) -> None:
+    write_archive(tmp_path / "a.zip", {"name/configs/a.json": b"{}", "name/LICENSE": b"text"})
+    root = unpack_archive(tmp_path / "a.zip", tmp_path / "out")
+    assert root == tmp_path / "out" / "name"
+    assert (root / "configs" / "a.json").read_bytes() == b"{}"
+
+
+@pytest.mark.parametrize("name", ["name/../../evil", "/evil", "name/..", "C:/evil", "name\\..\\evil"])
+def test_an_entry_outside_the_folder_is_refused(name: str, tmp_path: Path) -> None:
+    entry = zipfile.ZipInfo("name")
+    entry.filename = name  # the constructor would change it
+    path = _write(tmp_path / "a.zip", "name/a", entry)
+    with pytest.raises(InputError, match="would be written outside the folder"):
+        unpack_archive(path, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_link_is_refused(tmp_path: Path) -> None:
+    link = zipfile.ZipInfo("name/link")
+    link.external_attr = (stat.S_IFLNK | 0o777) << 16
+    with pytest.raises(InputError, match="is a link"):
+        unpack_archive(_write(tmp_path / "a.zip", link), tmp_path / "out")
+
+
+def test_what_is_too_large_is_refused_before_it_is_unpacked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = _write(tmp_path / "a.zip", "name/a", "name/b")
+    monkeypatch.setattr(archive, "MAX_BYTES", 10)
+    with pytest.raises(InputError, match="would unpack to 2 files"):
+        unpack_archive(path, tmp_path / "out")
+    monkeypatch.setattr(archive, "MAX_BYTES", 100)
+    monkeypatch.setattr(archive, "MAX_FILES", 1)
+    with pytest.raises(InputError, match="more than 1 files"):
+        unpack_archive(path, tmp_path / "out")
+
+
+@pytest.mark.parametrize("names", [("a/x", "b/x"), ("x",), ()])
+def test_all_has_to_lie_in_one_folder(names: tuple[str, ...], tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="expected all files in one folder"):
+        unpack_archive(_write(tmp_path / "a.zip", *names), tmp_path / "out")
+
+
+@pytest.mark.filterwarnings("ignore:Duplicate name")
+def test_two_entries_of_one_name_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="have one name"):
+        unpack_archive(_write(tmp_path / "a.zip", "n/a", "n/a"), tmp_path / "out")
+
+
+def test_a_damaged_and_an_absent_zip_are_refused(tmp_path: Path) -> None:
+    path = _write(tmp_path / "a.zip", "name/a")
+    path.write_bytes(path.read_bytes().replace(b"content", b"changed"))
+    with pytest.raises(InputError, match="is not a sound zip"):
+        unpack_archive(path, tmp_path / "out")
+    with pytest.raises(InputError, match="cannot unpack"):
+        unpack_archive(tmp_path / "none.zip", tmp_path / "out")

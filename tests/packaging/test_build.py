@@ -1,0 +1,102 @@
+from __future__ import annotations
+
+import json
+import os
+import zipfile
+from pathlib import Path
+
+import pytest
+
+import pkdr_monai
+from pkdr_monai.errors import InputError
+from pkdr_monai.files import file_hash
+from pkdr_monai.packaging import build_bundle
+
+from .conftest import CHECK_SHAPE, NAME, SOURCE
+
+
+def _names(path: Path) -> set[str]:
+    with zipfile.ZipFile(path) as archive:
+        return {name.removeprefix(f"{NAME}/") for name in archive.namelist()}
+
+
+def _read(path: Path, name: str) -> str:
+    with zipfile.ZipFile(path) as archive:
+        return archive.read(f"{NAME}/{name}").decode()
+
+
+def test_it_holds_configs_code_licences_weights_and_exports(zipped: Path) -> None:
+    names = _names(zipped)
+    assert {"LICENSE", "docs/data_license.txt", "docs/README.md", "configs/train.json", "configs/logging.conf"} <= names
+    assert {name for name in names if name.startswith("models/")} == {
+        "models/model.pt",
+        "models/model.ts",
+        "models/exports.json",
+    }
+    package = Path(pkdr_monai.__file__).parent
+    code = {f"pkdr_monai/{path.relative_to(package).as_posix()}" for path in package.rglob("*.py")}
+    assert {name for name in names if name.startswith("pkdr_monai/")} == code | {"pkdr_monai/py.typed"}
+
+
+def test_the_same_input_gives_the_same_bytes_from_another_folder_under_another_umask(
+    zipped: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, torchscript_alone: None
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    umask = os.umask(0o077)
+    try:
+        build_bundle("b.zip", NAME, os.path.relpath(SOURCE), zipped.parent / "run", check_shape=CHECK_SHAPE)
+    finally:
+        os.umask(umask)
+    assert file_hash("b.zip") == file_hash(zipped)
+
+
+def test_the_configs_are_those_of_the_run(zipped: Path) -> None:
+    for part in ("train", "inference"):
+        assert json.loads(_read(zipped, f"configs/{part}.json"))["init_filters"] == 2
+    assert "pkdr_t2, finished" in _read(zipped, "docs/weights.md")
+
+
+def test_without_a_run_it_has_no_weights(tmp_path: Path) -> None:
+    build_bundle(tmp_path / "a.zip", NAME, SOURCE)
+    assert {name for name in _names(tmp_path / "a.zip") if name.startswith("models/")} == {"models/README.md"}
+    assert _read(tmp_path / "a.zip", "docs/weights.md").startswith("# Weights\n\nNone.")
+    assert _read(tmp_path / "a.zip", "configs/train.json") == (SOURCE / "configs" / "train.json").read_text()
+
+
+def test_a_demonstration_is_marked(run: Path, tmp_path: Path, torchscript_alone: None) -> None:
+    build_bundle(tmp_path / "a.zip", NAME, SOURCE, run, demonstration=True, check_shape=CHECK_SHAPE)
+    for page in ("docs/README.md", "docs/weights.md"):
+        assert _read(tmp_path / "a.zip", page).startswith("> **Demonstration on synthetic data")
+    assert "synthetic" in json.loads(_read(tmp_path / "a.zip", "configs/metadata.json"))["name"]
+
+
+def test_hosted_weights_are_named_and_left_out(run: Path, tmp_path: Path, torchscript_alone: None) -> None:
+    lines: list[str] = []
+    url = "https://example.org/w"
+    build_bundle(tmp_path / "a.zip", NAME, SOURCE, run, False, url, CHECK_SHAPE, lines.append)
+    assert {name for name in _names(tmp_path / "a.zip") if name.startswith("models/")} == {"models/exports.json"}
+    page = _read(tmp_path / "a.zip", "large_files.yml")
+    assert "https://example.org/w/model.pt" in page
+    assert "https://example.org/w/model.ts" in page
+    assert lines[-1] == f"upload {run / 'models' / 'model.ts'} to {url}"
+
+
+def test_the_description_of_the_weights_comes_along(run: Path, tmp_path: Path, torchscript_alone: None) -> None:
+    (run / "models" / "model.json").write_text(json.dumps({"sha256": file_hash(run / "models" / "model.pt")}))
+    build_bundle(tmp_path / "a.zip", NAME, SOURCE, run, check_shape=CHECK_SHAPE)
+    assert "models/model.json" in _names(tmp_path / "a.zip")
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"name": "no spaces"}, "expected a name of letters, digits and underscores"),
+        ({"source": Path("nowhere")}, "is no bundle"),
+        ({"demonstration": True}, "name the training with --run"),
+        ({"weights_url": "https://example.org"}, "name the training with --run"),
+    ],
+)
+def test_settings_that_make_no_bundle_are_refused(settings: dict, words: str, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=words):
+        build_bundle(tmp_path / "a.zip", **{"name": NAME, "source": SOURCE, **settings})
+    assert list(tmp_path.iterdir()) == []

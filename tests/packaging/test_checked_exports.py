@@ -1,0 +1,81 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+
+from pkdr_monai.files import file_hash
+from pkdr_monai.packaging import checked_exports as module
+from pkdr_monai.packaging.checked_exports import checked_exports
+from pkdr_monai.packaging.settings import config_of
+from pkdr_monai.packaging.trained_model import read_trained_model
+
+from .conftest import CHECK_SHAPE, SOURCE
+
+CONFIG = json.loads((SOURCE / "configs" / "inference.json").read_text())
+
+
+def _export(run: Path, version: str = "1") -> tuple[dict, list[str]]:
+    model, lines = read_trained_model(run), []
+    return checked_exports(model, {"version": version}, config_of(CONFIG, model), CHECK_SHAPE, lines.append), lines
+
+
+def test_the_record_tells_file_hash_difference_and_what_is_not_installed(run: Path, torchscript_alone: None) -> None:
+    record, lines = _export(run)
+    script, onnx, openvino = record["exports"]
+    assert script["file"] == "model.ts"
+    assert script["sha256"] == {"model.ts": file_hash(run / "models" / "model.ts")}
+    assert script["offered"]
+    assert script["max_logit_difference"] < 1e-4
+    assert script["dice"] == {"tc": 1, "wt": 1, "et": 1}
+    assert script["time_ratio"] > 0
+    assert (onnx["offered"], onnx["file"]) == (False, None)
+    assert openvino["reason"] == "a_package_that_is_nowhere not installed"
+    assert lines[1] == "onnx: not exported; to have it, pip install a_package_that_is_nowhere and build again"
+    assert json.loads((run / "models" / "exports.json").read_text()) == record
+
+
+def test_what_is_exported_and_checked_is_not_done_again(run: Path, torchscript_alone: None) -> None:
+    first, _ = _export(run)
+    again, lines = _export(run)
+    assert again == first
+    assert lines == [f"exports: those of {run / 'models' / 'exports.json'}, whose weights are the same"]
+
+
+def _other_weights(run: Path) -> None:
+    state = torch.load(run / "models" / "model.pt", weights_only=True)
+    torch.save(
+        {name: value * 1 + (value.is_floating_point() * 0.1) for name, value in state.items()}, run / "models/model.pt"
+    )
+
+
+def _other_export(run: Path) -> None:
+    (run / "models" / "model.ts").write_bytes(b"other")
+
+
+@pytest.mark.parametrize("change", [_other_weights, _other_export])
+def test_it_is_done_again_after_a_change(change: Callable[[Path], None], run: Path, torchscript_alone: None) -> None:
+    _export(run)
+    change(run)
+    record, lines = _export(run)
+    assert len(lines) == 3
+    assert record["exports"][0]["sha256"] == {"model.ts": file_hash(run / "models" / "model.ts")}
+    assert record["sha256"] == file_hash(run / "models" / "model.pt")
+
+
+def test_it_is_done_again_with_other_metadata(run: Path, torchscript_alone: None) -> None:
+    _export(run)
+    assert len(_export(run, version="2")[1]) == 3
+
+
+def test_an_export_that_differs_is_not_offered(
+    run: Path, torchscript_alone: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    true = module.open_export
+    monkeypatch.setattr(module, "open_export", lambda path: lambda image: true(path)(image) + 0.5)
+    record, lines = _export(run)
+    assert not record["exports"][0]["offered"]
+    assert "NOT offered, since a logit differs by 0.5" in lines[0]
