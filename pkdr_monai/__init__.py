@@ -23,10 +23,12 @@ _MODULES = (
     "metrics",
     "modalities",
     "networks",
+    "overrides",
     "packaging",
     "regions",
     "regularizers",
     "terminal",
+    "workflow",
 )
 
 

@@ -9,7 +9,7 @@ import fire
 from pkdr_monai.commands.bundle import Bundle
 from pkdr_monai.commands.data import Data
 from pkdr_monai.commands.experiment import Experiment
-from pkdr_monai.errors import BAD_INPUT_EXIT_CODE, InputError
+from pkdr_monai.errors import BAD_INPUT_EXIT_CODE, input_error_in
 from pkdr_monai.terminal import Plan, run_plan
 
 __all__ = ["main"]
@@ -48,15 +48,19 @@ def main(arguments: Sequence[str] | None = None) -> None:
     try:
         run_plan(fire.Fire(Commands(), command=arguments, name="pkdr", serialize=_silent))
         sys.stdout.flush()
-    except InputError as error:
-        sys.stderr.write(f"error: {error}\n")
-        raise SystemExit(BAD_INPUT_EXIT_CODE) from None
     except KeyboardInterrupt:
         sys.stderr.write("\ninterrupted\n")
         raise SystemExit(INTERRUPTED_EXIT_CODE) from None
     except BrokenPipeError:  # `pkdr ... | head`: leave nothing for Python to flush into the closed pipe
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise SystemExit(BROKEN_PIPE_EXIT_CODE) from None
+
+    except Exception as error:
+        mendable = input_error_in(error)  # MONAI's parser wraps what it evaluates
+        if mendable is None:
+            raise
+        sys.stderr.write(f"error: {mendable}\n")
+        raise SystemExit(BAD_INPUT_EXIT_CODE) from None
 
 
 def _silent(result: object) -> object:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from types import TracebackType
 
-__all__ = ["InputError", "speak_plainly"]
+__all__ = ["InputError", "input_error_in", "speak_plainly"]
 
 BAD_INPUT_EXIT_CODE = 2
 
@@ -17,7 +17,7 @@ class InputError(ValueError):
     """
 
 
-def _input_error_in(error: BaseException | None) -> InputError | None:
+def input_error_in(error: BaseException | None) -> InputError | None:
     """Return the input error that ``error`` is or stems from, if any: MONAI's parser wraps what it evaluates."""
     while error is not None:
         if isinstance(error, InputError):
@@ -27,7 +27,7 @@ def _input_error_in(error: BaseException | None) -> InputError | None:
 
 
 def _excepthook(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
-    mendable = _input_error_in(error)
+    mendable = input_error_in(error)
     if mendable is None:
         sys.__excepthook__(kind, error, trace)
         return

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from pkdr_monai.cli import Data
+from pkdr_monai.cli import Commands
 
 ROOT = Path(__file__).resolve().parents[1]
 FOLDERS = (".", "docs", "bundle/docs", "bundle/models", "experiments", "benchmarks")
@@ -57,8 +57,10 @@ def test_every_config_that_is_named_is_there(document: Path) -> None:
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=str)
 def test_every_verb_of_the_command_line_that_is_named_is_there(document: Path) -> None:
-    verbs = {name for name in vars(Data) if not name.startswith("_")}
-    assert set(re.findall(r"\bpkdr data (\w+)", _text(document))) <= verbs
+    groups = {group: set(dir(commands)) for group, commands in vars(Commands()).items()}
+    named = re.findall(r"\bpkdr (data|bundle) (\w+)", _text(document))
+    assert all(verb in groups[group] for group, verb in named)
+    assert set(re.findall(r"^ *(?:\$ )?pkdr (\w+)", _text(document), re.MULTILINE)) <= set(dir(Commands()))
 
 
 def test_the_readme_shows_how_the_losses_are_used() -> None:

@@ -5,13 +5,12 @@ from __future__ import annotations
 import csv
 import datetime
 import time
-from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from pkdr_monai.experiments.plan import Job
 from pkdr_monai.files import read_json, write_json
 from pkdr_monai.regions import REGIONS
+from pkdr_monai.workflow import run_bundle
 
 __all__ = ["run_job"]
 
@@ -25,23 +24,16 @@ def run_job(job: Job) -> None:
         job: a job whose teacher is done.
     """
     if not _is_trained(job):
-        _run_bundle(*job.training)
+        run_bundle(*job.training)
     for modality in job.todo:
         start = time.perf_counter()
-        _run_bundle(*job.evaluation(modality))
+        run_bundle(*job.evaluation(modality))
         write_json(job.result_file(modality), _result(job, modality, time.perf_counter() - start))
 
 
 def _is_trained(job: Job) -> bool:
     record = job.output_dir / "run.json"
     return record.is_file() and read_json(record)["status"] == "finished"
-
-
-def _run_bundle(run_id: str, configs: list[Path], options: Mapping[str, Any]) -> None:
-    """Do what ``python -m monai.bundle run`` does, in this process."""
-    from monai.bundle import run
-
-    run(run_id=run_id, config_file=[str(config) for config in configs], **options)
 
 
 def _result(job: Job, modality: str, seconds: float) -> dict[str, Any]:

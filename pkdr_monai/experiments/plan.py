@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +11,7 @@ from pkdr_monai.experiments.cells import Cell, Repository
 from pkdr_monai.experiments.study import Study
 from pkdr_monai.files import read_json
 from pkdr_monai.modalities import parse_modalities
+from pkdr_monai.workflow import command_line
 
 __all__ = ["Job", "make_plan"]
 
@@ -102,13 +102,6 @@ class Job:
             "modality": modality,
             "seed": self.seed,
         }
-
-
-def command_line(run_id: str, configs: Sequence[Path], options: dict[str, Any]) -> str:
-    """Return a step as a line for a shell."""
-    files = ",".join(f"'{file}'" for file in configs)
-    words = [f"--{key} {shlex.quote(str(value))}" for key, value in options.items()]
-    return f'python -m monai.bundle run {run_id} --config_file "[{files}]" ' + " ".join(words)
 
 
 def make_plan(

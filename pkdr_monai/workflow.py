@@ -1,0 +1,58 @@
+"""Run the bundle in this process, as ``python -m monai.bundle run`` does, and write the line that does the same."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from pkdr_monai.errors import InputError
+
+__all__ = ["command_line", "find_configs", "run_bundle"]
+
+
+def run_bundle(run_id: str, configs: Sequence[Path], options: Mapping[str, Any]) -> None:
+    """Run a part of the bundle.
+
+    Args:
+        run_id: ``"training"`` or ``"evaluating"``.
+        configs: config files; later ones go before earlier ones.
+        options: overrides of single settings, by id.
+    """
+    from monai.bundle import ConfigWorkflow
+
+    files = [str(config) for config in configs]
+    workflow = ConfigWorkflow(config_file=files, workflow_type="train", run_id=run_id, **options)
+    workflow.initialize()
+    workflow.run()
+    workflow.finalize()
+
+
+def command_line(run_id: str, configs: Sequence[Path], options: Mapping[str, Any]) -> str:
+    """Return what :func:`run_bundle` does as a line for a shell.
+
+    Example:
+        >>> print(command_line("training", [Path("configs/train.json")], {"modality": "t2"}))
+        python -m monai.bundle run training --config_file "['configs/train.json']" --modality t2
+    """
+    files = ",".join(f"'{file}'" for file in configs)
+    words = [f"--{key} {shlex.quote(str(value))}" for key, value in options.items()]
+    return " ".join([f'python -m monai.bundle run {run_id} --config_file "[{files}]"', *words])
+
+
+def find_configs() -> Path:
+    """Return the folder of the bundle's configs: of the checkout or bundle that is at hand, or that holds the package.
+
+    Raises:
+        InputError: when there is none.
+    """
+    package = Path(__file__).resolve().parents[1]
+    places = [Path("bundle", "configs"), Path("configs"), package / "bundle" / "configs", package / "configs"]
+    for place in places:
+        if (place / "train.json").is_file():
+            return place
+    raise InputError(
+        f"no bundle here: expected bundle/configs/train.json or configs/train.json in {Path().absolute()}. "
+        "Run the command in a checkout of the project, or in an unpacked bundle."
+    )
