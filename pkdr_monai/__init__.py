@@ -22,6 +22,7 @@ _MODULES = (
     "networks",
     "regions",
     "regularizers",
+    "reporting",
     "terminal",
 )
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import fire
 
 from pkdr_monai.commands.data import Data
+from pkdr_monai.commands.report import report
 from pkdr_monai.errors import BAD_INPUT_EXIT_CODE, InputError
 from pkdr_monai.terminal import Plan, run_plan
 
@@ -30,6 +31,7 @@ class Commands:
 
     def __init__(self) -> None:
         self.data = Data()
+        self.report = report
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
