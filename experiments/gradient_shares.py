@@ -1,4 +1,4 @@
-"""How strongly each term of the loss pulls at the student: the norm of its gradient beside that of the segmentation loss.
+"""How strongly each term of the loss pulls at the student: the norm of its gradient beside the segmentation loss's.
 
     python experiments/gradient_shares.py runs/phantom --cell table1/pkdr --modality t2 --seed 0
 

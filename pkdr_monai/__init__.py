@@ -27,6 +27,7 @@ _MODULES = (
     "packaging",
     "regions",
     "regularizers",
+    "reporting",
     "terminal",
     "workflow",
 )

@@ -9,6 +9,7 @@ import fire
 from pkdr_monai.commands.bundle import Bundle
 from pkdr_monai.commands.data import Data
 from pkdr_monai.commands.experiment import Experiment
+from pkdr_monai.commands.report import report
 from pkdr_monai.errors import BAD_INPUT_EXIT_CODE, input_error_in
 from pkdr_monai.terminal import Plan, run_plan
 
@@ -34,6 +35,7 @@ class Commands:
         self.bundle = Bundle()
         self.data = Data()
         self.experiment = Experiment()
+        self.report = report
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 
 import nibabel as nib
@@ -14,15 +16,20 @@ import pytest
 from pkdr_monai.cli import main
 
 SHAPE = (8, 9, 7)
+BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 AFFINE = np.diag([8.0, 8.0, 8.0, 1.0])  # large voxels, so that the small tumour has a plausible volume
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Skip tests on real cases, by name, where no folder of them is named."""
+    """Skip tests on real cases and in a browser, by name, where there are none."""
+    lacking = {}
     if not Path(os.environ.get("PKDR_REAL_DATA") or "absent").is_dir():
-        for item in items:
-            if "real" in item.keywords:
-                item.add_marker(pytest.mark.skip(reason="PKDR_REAL_DATA names no folder of real cases"))
+        lacking["real"] = "PKDR_REAL_DATA names no folder of real cases"
+    if not (find_spec("playwright") and any(map(shutil.which, BROWSERS))):
+        lacking["browser"] = f"no playwright (pip install '.[browser]'), or none of {', '.join(BROWSERS)}"
+    for item in items:
+        for mark in lacking.keys() & item.keywords:
+            item.add_marker(pytest.mark.skip(reason=lacking[mark]))
 
 
 @pytest.fixture(scope="session")

@@ -3,11 +3,14 @@
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pkdr_monai.errors import InputError
 from pkdr_monai.files import read_json, write_json
 from pkdr_monai.terminal import ProgressLine, echo, integer, names, switch, triple, verb
+
+if TYPE_CHECKING:
+    from pkdr_monai.data import Cohort, Problem
 
 __all__ = ["Data"]
 
@@ -23,17 +26,27 @@ class Data:
     """
 
     @verb(exclude=names)
-    def check(self, dataset_dir: str, *, exclude: Sequence[str] = ()) -> None:
+    def check(
+        self,
+        dataset_dir: str,
+        *,
+        exclude: Sequence[str] = (),
+        report: str | None = None,
+        fingerprint: str | None = None,
+    ) -> None:
         """Check every case of a data set: missing and broken files, grids, voxel values, labels.
 
         What is wrong is shown in one table; the exit code is 2 when there are errors, 0 when there are only warnings.
+        The page of --report shows a slice of every case: keep and pass it on as the data set's terms allow.
         Example: pkdr data check BraTS2020 --exclude BraTS20_Training_355
 
         Args:
             dataset_dir: folder of a data set as downloaded: BraTS 2018 to 2024, or the Decathlon's Task01.
             exclude: names of cases to leave out, with commas between them.
+            report: HTML file to write: the problems, figures of the sound cases, and a slice of each.
+            fingerprint: JSON file to write: shapes, spacings, intensities and tumour volumes of the sound cases.
         """
-        from pkdr_monai.data import check_cases, find_cases, problems_table
+        from pkdr_monai.data import Cohort, check_cases, find_cases, problems_table
         from pkdr_monai.data.cases import exclude_cases
         from pkdr_monai.data.problems import errors_among
 
@@ -47,9 +60,12 @@ class Data:
             echo(problems_table(problems, width=max(100, shutil.get_terminal_size((140, 24)).columns)) + "\n")
         labels = f"labels of scheme {cohort.label_scheme}" if labelled else "no labels"
         echo(f"cases: {len(cases)} ({labels}), errors: {len(errors)}, warnings: {len(problems) - len(errors)}")
+        faulty = sorted({problem.case for problem in errors})
+        if report is not None or fingerprint is not None:
+            sound = [case for case in cases if case.name not in faulty]
+            _describe(Cohort(cohort.folder, tuple(sound), cohort.label_scheme), problems, report, fingerprint)
         if errors:
-            faulty = ",".join(sorted({problem.case for problem in errors}))
-            raise InputError(f"mend the files, or leave the cases out with --exclude {faulty}")
+            raise InputError(f"mend the files, or leave the cases out with --exclude {','.join(faulty)}")
 
     @verb(seed=integer, exclude=names, force=switch)
     def split(
@@ -109,6 +125,22 @@ class Data:
         echo(f"{folder}: synthetic cases: {cases}. Next: pkdr data split {folder} --output datalist.json")
 
 
+def _describe(cohort: "Cohort", problems: Sequence["Problem"], report: str | None, output: str | None) -> None:
+    """Write the fingerprint of sound cases as a page, as JSON, or as both."""
+    from pkdr_monai.data.fingerprint import fingerprint
+    from pkdr_monai.reporting.fingerprint import Thumbnails, write_fingerprint_page
+
+    thumbnails = Thumbnails(cohort.label_scheme)
+    look, progress = (thumbnails if report is not None else None), ProgressLine("measuring")
+    measured = fingerprint(cohort.cases, cohort.folder, cohort.label_scheme, progress, look)
+    if output is not None:
+        _write(Path(output), measured, "--fingerprint")
+        echo(f"{output}: fingerprint of {len(cohort.cases)} cases")
+    if report is not None:
+        page = write_fingerprint_page(report, measured, thumbnails.pictures, problems)
+        echo(f"{page}: {page.stat().st_size / 1e6:.2f} MB")
+
+
 def _write_once(path: Path, content: dict[str, Any], force: bool) -> None:
     """Write a JSON file, unless it is there with other content."""
     if path.exists() and not force:
@@ -117,7 +149,11 @@ def _write_once(path: Path, content: dict[str, Any], force: bool) -> None:
                 f"{path} is there and holds something else: choose another --output, or replace it with --force."
             )
         return
+    _write(path, content, "--output")
+
+
+def _write(path: Path, content: dict[str, Any], option: str) -> None:
     try:
         write_json(path, content)
     except OSError as error:
-        raise InputError(f"cannot write {path}: {error.strerror or error}. Choose another --output.") from error
+        raise InputError(f"cannot write {path}: {error.strerror or error}. Choose another {option}.") from error

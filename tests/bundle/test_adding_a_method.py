@@ -1,4 +1,4 @@
-"""CONTRIBUTING's example of a method, one file and one overlay, works from a folder of its own: no other file changes."""
+"""The example of a method in CONTRIBUTING, one file and one overlay, works from a folder of its own."""
 
 from __future__ import annotations
 

@@ -97,3 +97,24 @@ def test_demo_takes_one_number_for_all_axes_or_three(
     del calls[0]["progress"]
     assert calls == [{"cases": 8, "shape": (80, 80, 64), "spacing": (2.5, 2.5, 2.5), "seed": 0}]
     assert "Next: pkdr data split demo" in capsys.readouterr().out
+
+
+def test_check_writes_page_and_fingerprint_of_the_sound_cases(
+    dataset: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (dataset / "001/001_t1.nii.gz").write_bytes(b"broken")
+    page, figures = tmp_path / "page.html", tmp_path / "figures.json"
+    assert exit_code("data", "check", dataset, "--report", page, "--fingerprint", figures) == 2
+    assert f"{figures}: fingerprint of 2 cases\n{page}: 0.0" in capsys.readouterr().out
+    assert [entry["case"] for entry in json.loads(figures.read_text())["cases"]] == ["1e5", "c"]
+    assert "it is named .gz but is not compressed" in page.read_text()
+
+
+def test_fingerprint_that_cannot_be_written_is_one_sentence(dataset: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert exit_code("data", "check", dataset, "--fingerprint", dataset / "001/001_t1.nii.gz/f.json") == 2
+    assert capsys.readouterr().err.endswith("Choose another --fingerprint.\n")
+
+
+def test_page_that_cannot_be_written_is_one_sentence(dataset: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert exit_code("data", "check", dataset, "--report", dataset / "001/001_t1.nii.gz/page.html") == 2
+    assert capsys.readouterr().err.endswith("Choose another place for it.\n")

@@ -1,0 +1,98 @@
+"""One HTML file with everything in it, which tells the browser what may run and that nothing may be loaded."""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import hashlib
+import re
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+import pkdr_monai
+from pkdr_monai.errors import InputError
+from pkdr_monai.files import atomic_write
+from pkdr_monai.reporting.cells import number
+
+__all__ = ["VIEWER_LIBRARY", "content_policy", "render", "write_page"]
+
+FOLDER = Path(__file__).parent
+STYLE, VIEWER_LIBRARY = "assets/page.css", "vendor/niivue.umd.js.gz"
+
+
+def write_page(path: str | Path, template: str, scripts: tuple[str, ...], content: Mapping[str, Any]) -> Path:
+    """Write a page, atomically.
+
+    Args:
+        path: the file to write.
+        template: name of the template.
+        scripts: files of this folder that the page runs, in their order.
+        content: what the template shows. All of it is escaped.
+
+    Raises:
+        InputError: when the file cannot be written.
+    """
+    path = Path(path)
+    text = render(template, scripts, content)
+    try:
+        with atomic_write(path) as file:
+            file.write(text.encode())
+    except OSError as error:
+        raise InputError(f"cannot write {path}: {error.strerror or error}. Choose another place for it.") from error
+    return path
+
+
+def render(template: str, scripts: tuple[str, ...], content: Mapping[str, Any]) -> str:
+    """Return a page as text; see :func:`write_page`."""
+    environment = Environment(
+        loader=FileSystemLoader(FOLDER / "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["number"] = number
+    style, codes = _asset(STYLE), [_asset(script) for script in scripts]
+    return environment.get_template(template).render(
+        **content,
+        version=pkdr_monai.__version__,
+        policy=content_policy([style], codes),
+        style=Markup(style),
+        scripts=[Markup(code) for code in codes],
+    )
+
+
+def content_policy(styles: list[str], scripts: list[str]) -> str:
+    """Return the Content-Security-Policy of a page: these scripts and styles, pictures that lie in it, nothing else.
+
+    Scripts are named by their hash, so that text which slipped into the page could not run, and no request can be made.
+
+    Example:
+        >>> content_policy([], [])
+        "default-src 'none'; img-src data: blob:; base-uri 'none'; form-action 'none'"
+    """
+    parts = ["default-src 'none'", "img-src data: blob:"]
+    for directive, texts in (("style-src", styles), ("script-src", scripts)):
+        if texts:
+            parts.append(f"{directive} {' '.join(map(_source, texts))}")
+    return "; ".join([*parts, "base-uri 'none'", "form-action 'none'"])
+
+
+@cache
+def _asset(name: str) -> str:
+    """Read a file of this folder that goes into the page as it is."""
+    content = (FOLDER / name).read_bytes()
+    text = (gzip.decompress(content) if name.endswith(".gz") else content).decode().replace("\r\n", "\n")
+    if re.search(r"</style" if name.endswith(".css") else r"</script|<!--", text, re.IGNORECASE):
+        raise ValueError(f"{name} would end the element that holds it.")
+    return text
+
+
+def _source(text: str) -> str:
+    digest = hashlib.sha256(text.encode()).digest()
+    return f"'sha256-{base64.b64encode(digest).decode()}'"

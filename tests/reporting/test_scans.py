@@ -1,0 +1,57 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pytest
+
+from pkdr_monai.data.cases import Case, find_cases
+from pkdr_monai.errors import InputError
+from pkdr_monai.reporting.scans import Predicted, Scan, canonical, read_scan
+from tests.conftest import AFFINE, SHAPE
+
+
+def _case(cohort: Path) -> Case:
+    return find_cases(cohort).cases[0]
+
+
+def test_tumour_is_shown_in_flair_unless_the_network_does_not_see_it(cohort: Path) -> None:
+    shown = [read_scan(_case(cohort), cohort, "brats2018", seen, None) for seen in (("t1", "t2", "flair"), ("t1",))]
+    assert [scan.modality for scan in shown] == ["flair", "t1"]
+    assert shown[0].truth is not None
+    assert shown[0].image.shape == shown[0].truth.shape[1:] == SHAPE
+
+
+def test_every_volume_is_turned_as_nibabel_turns_it() -> None:
+    affine = np.array([[0, -2.0, 0, 5], [-1.0, 0, 0, 7], [0, 0, 3.0, 1], [0, 0, 0, 1]])
+    voxels = np.random.default_rng(0).random((2, 3, 4))
+    expected = nib.as_closest_canonical(nib.Nifti1Image(voxels, affine))
+    turned, turned_affine = canonical(voxels, affine)
+    np.testing.assert_array_equal(turned, expected.get_fdata())
+    np.testing.assert_allclose(turned_affine, expected.affine)
+    np.testing.assert_array_equal(canonical(np.stack([voxels, 2 * voxels], -1), affine)[0][..., 1], 2 * turned)
+
+
+def test_regions_of_a_scan_are_those_that_are_there(scan: Scan) -> None:
+    assert list(scan.regions) == ["truth", "prediction"]
+    assert Scan("a", "t2", scan.image, AFFINE).regions == {}
+
+
+@pytest.mark.parametrize(
+    ("shape", "affine", "complaint"),
+    [((4, 4, 4), AFFINE, "the prediction has"), (SHAPE, np.diag([1.0, 8, 8, 1]), "another affine")],
+)
+def test_prediction_on_another_grid_is_refused(
+    cohort: Path, shape: tuple[int, ...], affine: np.ndarray, complaint: str
+) -> None:
+    prediction = Predicted(np.zeros((3, *shape), bool), affine)
+    with pytest.raises(InputError, match=complaint):
+        read_scan(_case(cohort), cohort, "brats2018", ("t2",), prediction)
+
+
+def test_broken_image_is_one_sentence(cohort: Path) -> None:
+    case = _case(cohort)
+    (cohort / case.modalities["t2"]).write_bytes(b"")
+    with pytest.raises(InputError, match="case a cannot be read: the file is empty"):
+        read_scan(case, cohort, "brats2018", ("t2",), None)
