@@ -7,8 +7,9 @@ from collections.abc import Sequence
 import fire
 
 from pkdr_monai.commands.data import Data
+from pkdr_monai.commands.predict import predict
 from pkdr_monai.errors import BAD_INPUT_EXIT_CODE, InputError
-from pkdr_monai.terminal import Plan, run_plan
+from pkdr_monai.terminal import Plan, did_you_mean, run_plan
 
 __all__ = ["main"]
 
@@ -30,6 +31,7 @@ class Commands:
 
     def __init__(self) -> None:
         self.data = Data()
+        self.predict = predict
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -44,6 +46,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     try:
         run_plan(fire.Fire(Commands(), command=arguments, name="pkdr", serialize=_silent))
         sys.stdout.flush()
+    except fire.core.FireExit as stop:
+        if stop.code:
+            _suggest(stop.trace)
+        raise
     except InputError as error:
         sys.stderr.write(f"error: {error}\n")
         raise SystemExit(BAD_INPUT_EXIT_CODE) from None
@@ -53,6 +59,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except BrokenPipeError:  # `pkdr ... | head`: leave nothing for Python to flush into the closed pipe
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise SystemExit(BROKEN_PIPE_EXIT_CODE) from None
+
+
+def _suggest(trace: fire.trace.FireTrace) -> None:
+    """Add to fire's complaint about an unknown word the nearest one that it knows."""
+    words = trace.elements[-1].args or [""]
+    near = did_you_mean(words[0], trace.GetResult())
+    if near is not None:
+        sys.stderr.write(f"error: {words[0]} is unknown: did you mean {near}?\n")
 
 
 def _silent(result: object) -> object:
