@@ -1,4 +1,4 @@
-"""Run all benchmarks, or those named: ``python -m benchmarks [losses] [distillation_step]``."""
+"""Run all benchmarks, or those named: ``python -m benchmarks [losses] [distillation_step] [inference]``."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from pathlib import Path
 import monai
 import torch
 
-from benchmarks import distillation_step, losses
+from benchmarks import distillation_step, inference, losses
 
-BENCHMARKS = {"losses": losses.run, "distillation_step": distillation_step.run}
+BENCHMARKS = {"losses": losses.run, "distillation_step": distillation_step.run, "inference": inference.run}
 
 
 def main() -> None:

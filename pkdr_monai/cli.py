@@ -8,10 +8,14 @@ import fire
 
 from pkdr_monai.commands.bundle import Bundle
 from pkdr_monai.commands.data import Data
+from pkdr_monai.commands.evaluate import evaluate
 from pkdr_monai.commands.experiment import Experiment
+from pkdr_monai.commands.info import info
+from pkdr_monai.commands.predict import predict
 from pkdr_monai.commands.report import report
+from pkdr_monai.commands.train import train
 from pkdr_monai.errors import BAD_INPUT_EXIT_CODE, input_error_in
-from pkdr_monai.terminal import Plan, run_plan
+from pkdr_monai.terminal import Plan, did_you_mean, run_plan
 
 __all__ = ["main"]
 
@@ -34,8 +38,12 @@ class Commands:
     def __init__(self) -> None:
         self.bundle = Bundle()
         self.data = Data()
+        self.evaluate = evaluate
         self.experiment = Experiment()
+        self.info = info
+        self.predict = predict
         self.report = report
+        self.train = train
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -50,6 +58,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     try:
         run_plan(fire.Fire(Commands(), command=arguments, name="pkdr", serialize=_silent))
         sys.stdout.flush()
+    except fire.core.FireExit as stop:
+        if stop.code:
+            _suggest(stop.trace)
+        raise
     except KeyboardInterrupt:
         sys.stderr.write("\ninterrupted\n")
         raise SystemExit(INTERRUPTED_EXIT_CODE) from None
@@ -63,6 +75,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
             raise
         sys.stderr.write(f"error: {mendable}\n")
         raise SystemExit(BAD_INPUT_EXIT_CODE) from None
+
+
+def _suggest(trace: fire.trace.FireTrace) -> None:
+    """Add to fire's complaint about an unknown word the nearest one that it knows."""
+    words = trace.elements[-1].args or [""]
+    near = did_you_mean(words[0], trace.GetResult())
+    if near is not None:
+        sys.stderr.write(f"error: {words[0]} is unknown: did you mean {near}?\n")
 
 
 def _silent(result: object) -> object:

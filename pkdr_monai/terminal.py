@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import difflib
 import functools
+import inspect
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import fire
@@ -16,10 +18,12 @@ __all__ = [
     "Plan",
     "ProgressLine",
     "choice",
+    "did_you_mean",
     "echo",
     "integer",
     "integers",
     "names",
+    "number",
     "run_plan",
     "switch",
     "triple",
@@ -39,8 +43,9 @@ class Plan:
     Fire calls a function as soon as it has the arguments, and only then complains about a word that is left over.
     """
 
-    def __init__(self, run: Callable[[], None]) -> None:
+    def __init__(self, run: Callable[[], None], options: Sequence[str] = ()) -> None:
         self._run = run
+        self._options = tuple(options)
 
 
 def run_plan(plan: object) -> None:
@@ -62,11 +67,30 @@ def verb(**parsers: Callable[[str], Any]) -> Callable[[Callable[..., None]], Cal
         @fire.decorators.SetParseFn(str)
         @functools.wraps(method)
         def plan(*arguments: Any, **options: Any) -> Plan:
-            return Plan(functools.partial(method, *arguments, **options))
+            return Plan(functools.partial(method, *arguments, **options), list(inspect.signature(method).parameters))
 
         return plan
 
     return decorate
+
+
+def did_you_mean(word: str, component: object) -> str | None:
+    """Return the option or verb that somebody may have meant by a word that fire did not know, or ``None``.
+
+    Args:
+        word: the word, such as ``"--flar"``.
+        component: what fire had found before it: a verb's plan, or a group of verbs.
+
+    Example:
+        >>> did_you_mean("--flar", Plan(lambda: None, ["flair", "t1"]))
+        '--flair'
+    """
+    option = isinstance(component, Plan) and word.startswith("-")
+    known = component._options if isinstance(component, Plan) else [name for name in dir(component) if name[0] != "_"]
+    near = difflib.get_close_matches(word.lstrip("-").partition("=")[0].replace("-", "_"), known, n=1)
+    if not near or (isinstance(component, Plan) and not option):
+        return None
+    return f"--{near[0]}" if option else near[0]
 
 
 def names(text: str) -> tuple[str, ...]:
@@ -115,6 +139,22 @@ def choice(*words: str) -> Callable[[str], str]:
         return text
 
     return read
+
+
+def number(text: str) -> float:
+    """Read a number.
+
+    Raises:
+        InputError: when the text is none.
+
+    Example:
+        >>> number("0.25")
+        0.25
+    """
+    try:
+        return float(text)
+    except ValueError:
+        raise InputError(f"expected a number, got {text!r}.") from None
 
 
 def triple(kind: type[int] | type[float]) -> Callable[[str], tuple[Any, ...]]:

@@ -65,3 +65,19 @@ def test_reader_that_stops_listening_is_no_traceback(dataset: Path) -> None:
         assert process.stderr is not None
         assert "Traceback" not in process.stderr.read()
     assert process.returncode == 141
+
+
+@pytest.mark.parametrize(
+    ("words", "meant"),
+    [
+        (["data", "check", "x", "--exlude", "c"], "--exlude is unknown: did you mean --exclude?"),
+        (["predict", "x", "-o", "y", "--save-probabilites"], "did you mean --save_probabilities?"),
+        (["data", "chekc"], "chekc is unknown: did you mean check?"),
+        (["pedict"], "did you mean predict?"),
+    ],
+)
+def test_a_slip_is_answered_with_what_may_be_meant(
+    words: list[str], meant: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert exit_code(*words) == 2
+    assert meant in capsys.readouterr().err.splitlines()[-1]

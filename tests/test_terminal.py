@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from pkdr_monai.errors import InputError
-from pkdr_monai.terminal import ProgressLine, integer, names, run_plan, switch, triple, verb
+from pkdr_monai.terminal import ProgressLine, integer, names, number, run_plan, switch, triple, verb
 
 
 def test_names_stay_text_and_lose_blanks() -> None:
@@ -19,6 +19,7 @@ def test_names_stay_text_and_lose_blanks() -> None:
     [
         (integer, "many"),
         (integer, "1.5"),
+        (number, "half"),
         (switch, "perhaps"),
         (triple(int), "1,2"),
         (triple(int), "1.5"),

@@ -77,6 +77,8 @@ class UHVED(nn.Module):
         self.segmentation = LatentDecoder(out_channels, init_filters)
         self.modality_dropout = modality_dropout
         self.in_channels = len(self.available)
+        self.out_channels = out_channels
+        self.init_filters = init_filters
         self.stride = STRIDE  # 8 would do for three poolings, but instance norm needs more than one voxel
         self.levels = LEVELS
 

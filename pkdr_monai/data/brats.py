@@ -24,9 +24,10 @@ Files = dict[str, list[Path]]
 """Files by what they hold: a modality, or ``"label"``."""
 
 
-def find_brats_cases(folder: Path) -> list[Case]:
+def find_brats_cases(folder: Path, labels: bool = True) -> list[Case]:
     """Return the cases of a BraTS folder; their grades come from ``HGG/`` and ``LGG/`` or from ``name_mapping.csv``."""
-    return cases_of_files(nifti_files(folder), folder, _mapped_grades(folder))
+    files = (path for path in nifti_files(folder) if labels or _parse(path)[1] != "label")
+    return cases_of_files(files, folder, _mapped_grades(folder))
 
 
 def cases_of_files(files: Iterable[Path], folder: Path, grades: Mapping[str, str] | None = None) -> list[Case]:

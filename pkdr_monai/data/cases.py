@@ -59,7 +59,7 @@ class Cohort:
     label_scheme: str
 
 
-def find_cases(folder: str | Path) -> Cohort:
+def find_cases(folder: str | Path, labels: bool = True) -> Cohort:
     """Find the cases in a folder as it was downloaded: BraTS 2018 to 2024, or the Decathlon's Task01.
 
     Files are told by their names, in any letter case; none is opened. A case that lacks a modality or its label is
@@ -67,6 +67,7 @@ def find_cases(folder: str | Path) -> Cohort:
 
     Args:
         folder: the data set's folder.
+        labels: whether label files of a BraTS folder count; if not, results may lie among the scans.
 
     Returns:
         The cases, sorted by name, and the label scheme that their file names imply.
@@ -92,7 +93,7 @@ def find_cases(folder: str | Path) -> Cohort:
     if msd.is_task01(folder):
         cases, label_scheme = msd.find_task01_cases(folder), msd.LABEL_SCHEME
     else:
-        cases = brats.find_brats_cases(folder)
+        cases = brats.find_brats_cases(folder, labels)
         label_scheme = brats.label_scheme_of(cases)
     if not cases:
         seen = ", ".join(str(path) for path in islice(nifti_files(folder), 3)) or "no NIfTI file"

@@ -1,7 +1,8 @@
 """The V-Net, its heads, and the Distiller that trains it beside a frozen teacher."""
 
+from pkdr_monai.networks.description import build_network, describe_network
 from pkdr_monai.networks.distiller import Distiller
-from pkdr_monai.networks.folding import fold_batch_norm
+from pkdr_monai.networks.folding import fold_batch_norm, inference_copy
 from pkdr_monai.networks.heads import PatchSelectionHead, Projector, RawEmbedding
 from pkdr_monai.networks.monai_vnet import MonaiVNet
 from pkdr_monai.networks.vnet import PatchVNet
@@ -14,7 +15,10 @@ __all__ = [
     "PatchVNet",
     "Projector",
     "RawEmbedding",
+    "build_network",
+    "describe_network",
     "fold_batch_norm",
+    "inference_copy",
     "load_weights",
     "read_tensors",
 ]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 
@@ -10,7 +9,7 @@ import torch
 from monai.data import MetaTensor
 from torch import nn
 
-from pkdr_monai.networks.folding import fold_batch_norm
+from pkdr_monai.networks.folding import inference_copy
 
 __all__ = ["Distiller"]
 
@@ -149,7 +148,4 @@ def _floating_dtype(argument: str, name: str | None) -> torch.dtype | None:
 
 def _frozen(teacher: nn.Module, dtype: torch.dtype | None) -> nn.Module:
     teacher = teacher.eval().requires_grad_(False)
-    if dtype is None:
-        return teacher
-    folded = fold_batch_norm(copy.deepcopy(teacher)).to(dtype)
-    return folded.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
+    return teacher if dtype is None else inference_copy(teacher, dtype)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import copy
+
+import torch
 from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-__all__ = ["fold_batch_norm"]
+__all__ = ["fold_batch_norm", "inference_copy"]
 
 
 def fold_batch_norm(network: nn.Module) -> nn.Module:
@@ -35,3 +38,21 @@ def fold_batch_norm(network: nn.Module) -> nn.Module:
                 sequence[index] = fuse_conv_bn_eval(convolution, norm, transpose=transpose)
                 sequence[index + 1] = nn.Identity()
     return network
+
+
+def inference_copy(network: nn.Module, dtype: torch.dtype) -> nn.Module:
+    """Return a frozen copy of a network that computes the same faster: batch norm folded, channels last, in ``dtype``.
+
+    Its input has to be in ``dtype`` and channels last too.
+
+    Args:
+        network: any network; it stays as it is.
+        dtype: floating-point type of weights and activations.
+
+    Example:
+        >>> layers = nn.Sequential(nn.Conv3d(1, 2, 3), nn.BatchNorm3d(2))
+        >>> inference_copy(layers, torch.bfloat16)(torch.zeros(1, 1, 3, 3, 3, dtype=torch.bfloat16)).dtype
+        torch.bfloat16
+    """
+    folded = fold_batch_norm(copy.deepcopy(network).eval())
+    return folded.requires_grad_(False).to(dtype).to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]

@@ -54,6 +54,7 @@ class MonaiVNet(nn.Module):
         self.vnet = VNet(spatial_dims=3, in_channels=divisor, out_channels=out_channels)
         self.stride = STRIDE
         self.in_channels = in_channels
+        self.out_channels = out_channels
         self.embedding_channels = FILTERS * 2**4
         self.feature_channels = FILTERS * 2
         self.patch_head = PatchSelectionHead(self.embedding_channels, out_channels) if patch_head else None

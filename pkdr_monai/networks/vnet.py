@@ -89,6 +89,8 @@ class PatchVNet(nn.Module):
         self.patch_head = PatchSelectionHead(self.embedding_channels, out_channels) if patch_head else None
         self.stride = STRIDE
         self.in_channels = in_channels
+        self.out_channels = out_channels
+        self.init_filters = init_filters
         self.feature_channels = widths[0]
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:

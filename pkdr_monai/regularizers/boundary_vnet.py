@@ -54,6 +54,8 @@ class BoundaryVNet(nn.Module):
         self.fuse = nn.Conv3d(2 * out_channels, out_channels, kernel_size=1)
         self.stride = self.backbone.stride
         self.in_channels = in_channels
+        self.out_channels = out_channels
+        self.init_filters = init_filters
         self.embedding_channels = self.backbone.embedding_channels
         self.feature_channels = self.backbone.feature_channels
 

@@ -16,7 +16,10 @@ import torch
 from monai.metrics import DiceMetric
 
 from pkdr_monai.errors import InputError
-from pkdr_monai.networks import PatchVNet
+from pkdr_monai.modalities import MODALITIES
+from pkdr_monai.model_card import ModelCard, file_hash
+from pkdr_monai.networks import PatchVNet, build_network, load_weights
+from pkdr_monai.regions import REGIONS
 
 from .conftest import CONFIGS, TRAIN, UNIMODAL, Bundle
 
@@ -33,7 +36,7 @@ def _history(run: Path) -> list[dict[str, str]]:
 def test_a_run_leaves_weights_history_picture_and_record(student: Path) -> None:
     present = {str(path.relative_to(student)) for path in student.rglob("*") if path.is_file()}
     expected = {"models/model.pt", "models/model_last.pt", "models/checkpoint.pt", "history.csv", "progress.png"}
-    assert expected | {"run.json"} <= present
+    assert expected | {"run.json", "models/model.json"} <= present
     assert any(name.startswith("tensorboard/") for name in present)
     assert json.loads((student / "run.json").read_text())["status"] == "finished"
 
@@ -127,6 +130,32 @@ def test_evaluation_scores_each_test_case(bundle: Bundle, student: Path) -> None
     assert set(metrics) == {"val_mean_dice", "val_mean_dice_tc", "val_mean_dice_wt", "val_mean_dice_et"}
     cases = (student / "evaluation" / "val_mean_dice_raw.csv").read_text().splitlines()[1:]
     assert len(cases) == len(json.loads(bundle.data_list.read_text())["test"])
+
+
+def test_a_run_leaves_a_card_by_which_anyone_can_build_its_network(
+    student: Path, teacher: Path, bundle: Bundle
+) -> None:
+    for run, modalities in ((student, ("t2",)), (teacher, MODALITIES)):
+        card = ModelCard.read(run / "models" / "model.json")
+        assert (card.name, card.modalities) == (
+            json.loads((run / "run.json").read_text())["settings"]["run_name"],
+            modalities,
+        )
+        assert card.synthetic
+        assert card.training_data["hash"] == json.loads(bundle.data_list.read_text())["hash"]
+        assert card.sha256 == file_hash(run / "models" / "model.pt")
+        load_weights(build_network(card.network), card.weights)
+
+
+def test_evaluation_notes_in_the_card_what_to_expect(bundle: Bundle, student: Path) -> None:
+    bundle.run("evaluating", TRAIN, CONFIGS / "evaluate.json", **bundle.options(output_dir=student))
+    evaluation = ModelCard.read(student / "models" / "model.json").evaluation
+    with (student / "evaluation" / "metrics.csv").open() as file:
+        metrics = {row[0]: float(row[1]) for row in csv.reader(file)}
+    assert evaluation.section == "test"
+    assert evaluation.mean == pytest.approx(
+        {region: metrics[f"val_mean_dice_{region}"] for region in REGIONS}, abs=1e-6
+    )
 
 
 def test_evaluation_counts_truth_outside_the_students_own_brain_box(

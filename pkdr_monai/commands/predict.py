@@ -1,0 +1,120 @@
+"""``pkdr predict``: segment one scan, or a folder of them."""
+
+import json as json_format
+import sys
+from collections.abc import Sequence
+
+from pkdr_monai.errors import InputError
+from pkdr_monai.terminal import ProgressLine, echo, names, number, switch, verb
+
+__all__ = ["predict"]
+
+CASES_FAILED_EXIT_CODE = 1
+
+
+@verb(
+    models=names,
+    fast=switch,
+    tta=switch,
+    window_overlap=number,
+    min_component=number,
+    save_probabilities=switch,
+    uncertainty=switch,
+    force=switch,
+    quiet=switch,
+    json=switch,
+)
+def predict(
+    *inputs: str,
+    output: str,
+    t1: str | None = None,
+    t1ce: str | None = None,
+    t2: str | None = None,
+    flair: str | None = None,
+    models: Sequence[str] = (),
+    model: str | None = None,
+    use: str = "best",
+    fast: bool = False,
+    tta: bool = False,
+    window_overlap: float = 0.5,
+    blend: str = "constant",
+    precision: str = "auto",
+    label_scheme: str | None = None,
+    min_component: float = 0.0,
+    save_probabilities: bool = False,
+    uncertainty: bool = False,
+    force: bool = False,
+    device: str | None = None,
+    quiet: bool = False,
+    json: bool = False,
+) -> None:
+    """Segment the tumour of one scan, or of a folder of them. Research software, not a medical device.
+
+    OUT/<case>/ gets <case>_seg.nii.gz (labels, uint8, on the scan's own grid), preview.png, record.json and, when asked
+    for, <case>_probabilities.nii.gz and <case>_uncertainty.nii.gz (TC, WT, ET); OUT/run.json tells machines all. A case
+    that is done is not repeated. Regions contain each other: ET in TC in WT. Small pieces stay unless --min_component
+    says otherwise. Scans of any orientation and spacing, skull-stripped; several sequences on one grid. Exit code: 0
+    done, 1 some case failed, 2 bad input. Examples: pkdr predict scans -o out; pkdr predict --flair x.nii.gz -o out
+
+    Args:
+        inputs: a folder of cases, or files whose names tell the sequence, such as ann_flair.nii.gz.
+        output: folder for the results, OUT.
+        t1: the T1 image of one scan, whatever its name.
+        t1ce: its contrast-enhanced T1 image.
+        t2: its T2 image.
+        flair: its FLAIR image.
+        models: folders to look for models in, with commas between them; default: models, runs, demo/runs.
+        model: the one model to use: its model.pt, or the folder of its run.
+        use: best: the best model for the sequences at hand, with all four the teacher; all: the mean of all students.
+        fast: the whole brain in one pass instead of windows; several times faster, a little different.
+        tta: the mean over eight mirror images; eight times slower.
+        window_overlap: part of a window that the next one covers.
+        blend: constant or gaussian: how windows that overlap are averaged.
+        precision: auto, float32 or bfloat16; auto takes bfloat16 where the processor computes in it.
+        label_scheme: labels to write: brats2018, brats2023 or msd; default: those the model learnt from.
+        min_component: remove connected pieces below this volume in mL; 0 removes nothing.
+        save_probabilities: write the probability of each region.
+        uncertainty: write the entropy of each region's probability, in bit.
+        force: segment a scan that does not look skull-stripped.
+        device: cpu or cuda; default: a GPU where there is one.
+        quiet: write nothing to the terminal but errors.
+        json: write run.json to the standard output instead of text.
+    """
+    from pkdr_monai.inference import Settings
+    from pkdr_monai.inference import predict as segment
+
+    settings = Settings(
+        use=use,
+        fast=fast,
+        flips=tta,
+        window_overlap=window_overlap,
+        blend=blend,
+        precision=precision,
+        label_scheme=label_scheme,
+        min_component=min_component,
+        save_probabilities=save_probabilities,
+        uncertainty=uncertainty,
+        force=force,
+    )
+    given = {"t1": t1, "t1ce": t1ce, "t2": t2, "flair": flair}
+    silent = quiet or json
+    record = segment(
+        inputs,
+        output,
+        named={modality: path for modality, path in given.items() if path is not None},
+        models=models,
+        model=model,
+        settings=settings,
+        device=device,
+        tell=(lambda line: None) if silent else echo,
+        progress=None if silent else ProgressLine("segmenting"),
+    )
+    if json:
+        echo(json_format.dumps(record, indent=2))
+    failed = [case for case in record["cases"] if case["status"] == "failed"]
+    if len(record["cases"]) == len(failed) == 1 and failed[0]["kind"] == "input":
+        raise InputError(failed[0]["error"])
+    if failed:
+        for case in failed:
+            sys.stderr.write(f"error: {case['case']}: {case['error']}\n")
+        raise SystemExit(CASES_FAILED_EXIT_CODE)

@@ -1,0 +1,18 @@
+"""Segment scans with trained models: find both, run them fast on a CPU, and say what the result is worth."""
+
+from pkdr_monai.inference.backends import Backend, TorchBackend
+from pkdr_monai.inference.cohort import predict
+from pkdr_monai.inference.models import choose_models, find_models
+from pkdr_monai.inference.scans import Scan, find_scans
+from pkdr_monai.inference.settings import Settings
+
+__all__ = [
+    "Backend",
+    "Scan",
+    "Settings",
+    "TorchBackend",
+    "choose_models",
+    "find_models",
+    "find_scans",
+    "predict",
+]

@@ -1,0 +1,137 @@
+"""One case after the other: check it, choose its model, compute, write; whatever goes wrong stays with the case."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from pkdr_monai.errors import InputError
+from pkdr_monai.inference.backends import resolve_precision
+from pkdr_monai.inference.models import choose_models
+from pkdr_monai.inference.predictor import Predictor, load_predictor, scan_probabilities
+from pkdr_monai.inference.records import (
+    RECORD,
+    case_inputs,
+    case_key,
+    clear_results,
+    finished_record,
+    write_record,
+)
+from pkdr_monai.inference.results import write_results
+from pkdr_monai.inference.scan_checks import check_scan, refuse_two_candidates
+from pkdr_monai.inference.scans import Scan
+from pkdr_monai.inference.settings import Settings
+from pkdr_monai.inference.statements import NOTE, describe_model, describe_volumes, warnings_about
+from pkdr_monai.model_card import ModelCard
+
+__all__ = ["CaseRunner", "Tell"]
+
+logger = logging.getLogger(__name__)
+
+Tell = Callable[[str], None]
+"""Called with each line for people."""
+
+
+@dataclass
+class CaseRunner:
+    """Segment cases one after the other, whatever becomes of each; a case depends on no other.
+
+    Args:
+        output: folder for the results.
+        cards: the models there are.
+        settings: how to segment.
+        device: where to compute.
+        tell: called with each line for people.
+        command: says the bundle's own command for a model.
+    """
+
+    output: Path
+    cards: Sequence[ModelCard]
+    settings: Settings
+    device: torch.device
+    tell: Tell
+    command: Callable[[ModelCard], str] | None = None
+    _loaded: dict[Path | None, Predictor] = field(default_factory=dict)
+    _told: dict[str | None, ModelCard] = field(default_factory=dict)
+
+    @property
+    def precision(self) -> str:
+        """What the networks compute in."""
+        return resolve_precision(self.settings.precision, self.device)
+
+    def models_used(self) -> list[dict[str, Any]]:
+        """Return the models that were chosen so far, for the record."""
+        return [
+            {
+                **{key: getattr(card, key) for key in ("name", "version", "sha256", "modalities", "synthetic")},
+                "weights": str(card.weights),
+                "expected_dice": None if card.evaluation is None else vars(card.evaluation),
+                "warnings": warnings_about(card),
+            }
+            for card in self._told.values()
+        ]
+
+    def run(self, scan: Scan) -> dict[str, Any]:
+        """Segment one case, or skip it, and return what became of it; an error is told and returned, not raised."""
+        result: dict[str, Any] = {"case": scan.name, "found": scan.modalities, "missing": scan.missing}
+        try:
+            return result | self._segment(scan)
+        except InputError as error:
+            failure = {"status": "failed", "error": str(error), "kind": "input"}
+        except Exception as error:  # what nobody foresaw in one case must not take the others with it
+            logger.debug("case %s", scan.name, exc_info=True)
+            what = (str(error).splitlines() or [""])[0]
+            failure = {"status": "failed", "error": f"{type(error).__name__}: {what}", "kind": "unexpected"}
+        self.tell(f"{scan.name}: FAILED: {failure['error']}")
+        return result | failure
+
+    def _segment(self, scan: Scan) -> dict[str, Any]:
+        begun = time.monotonic()
+        missing = f"; missing: {', '.join(scan.missing)}" if scan.missing else ""
+        self.tell(f"{scan.name}: found {', '.join(scan.modalities)}{missing}")
+        cards = choose_models(self.cards, scan.modalities, self.settings.use)
+        self._introduce(cards)
+        refuse_two_candidates(scan)
+        seen = tuple(modality for modality in scan.modalities if any(modality in card.modalities for card in cards))
+        inputs = case_inputs(scan, seen)
+        key = case_key(inputs, cards, self.settings, self.precision)
+        folder = self.output / scan.name
+        record = finished_record(folder, key)
+        if record is not None:
+            self.tell(f"{scan.name}: done before, {describe_volumes(record['volumes_ml'])}")
+            return {"status": "skipped", "outputs": record["outputs"], "volumes_ml": record["volumes_ml"]}
+        warnings = check_scan(scan, seen, self.settings.force)
+        for warning in warnings:
+            self.tell(f"warning: {warning}")
+        probabilities = scan_probabilities(scan, [self._predictor(card) for card in cards], self.settings)
+        content: dict[str, Any] = {"models": [card.name for card in cards], "warnings": warnings}
+        clear_results(folder)
+        content |= write_results(folder, scan, probabilities, cards, self.settings)
+        content["seconds"] = round(time.monotonic() - begun, 1)
+        write_record(folder / RECORD, {"case": scan.name, "key": key, "inputs": inputs, **content, "note": NOTE})
+        self.tell(f"{scan.name}: {describe_volumes(content['volumes_ml'])}; {content['seconds']:g} s, in {folder}")
+        return {"status": "done", **content}
+
+    def _predictor(self, card: ModelCard) -> Predictor:
+        if card.weights not in self._loaded:
+            self._loaded[card.weights] = load_predictor(card, self.precision, self.device)
+        return self._loaded[card.weights]
+
+    def _introduce(self, cards: Iterable[ModelCard]) -> None:
+        """Say once of each model what it is, what to expect of it, and how to run it without this package's verb."""
+        for card in cards:
+            if card.sha256 in self._told:
+                continue
+            self._told[card.sha256] = card
+            for line in describe_model(card):
+                self.tell(line)
+            for warning in warnings_about(card):
+                self.tell(f"  warning: {warning}")
+            if self.command is not None:
+                self.tell(f"  by MONAI alone, in float32, the label map alone:\n    {self.command(card)}")

@@ -1,0 +1,120 @@
+"""Segment one scan or a folder of them: check, choose the model, compute, write, and say what happened."""
+
+from __future__ import annotations
+
+import datetime
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from pkdr_monai.errors import InputError
+from pkdr_monai.handlers.run_record import environment
+from pkdr_monai.inference.case_runner import CaseRunner, Tell
+from pkdr_monai.inference.models import find_models, read_model
+from pkdr_monai.inference.records import write_record
+from pkdr_monai.inference.scans import find_scans
+from pkdr_monai.inference.settings import Settings
+from pkdr_monai.inference.statements import NOTE, bundle_command
+
+__all__ = ["predict"]
+
+
+def predict(
+    inputs: str | Path | Sequence[str | Path] = (),
+    output: str | Path = "predictions",
+    *,
+    named: Mapping[str, str | Path] | None = None,
+    models: Sequence[str | Path] = (),
+    model: str | Path | None = None,
+    settings: Settings | None = None,
+    device: torch.device | str | None = None,
+    tell: Tell = lambda line: None,
+    progress: Callable[[int, int], None] | None = None,
+) -> dict[str, Any]:
+    """Segment the tumours of one scan, or of a folder of them.
+
+    Each case gets a folder of its own below ``output``, with ``<case>_seg.nii.gz`` on the grid of its image, a preview
+    and a record. A case that was done with the same image, model and settings is not done again; one that cannot be
+    segmented does not stop the others.
+
+    Args:
+        inputs: a folder, or files whose names tell what they are; see :func:`~pkdr_monai.inference.scans.find_scans`.
+        output: folder for the results.
+        named: in place of ``inputs``, the files of one scan, by modality.
+        models: folders to look for models in; by default the bundle's, ``runs/`` and ``demo/runs/``.
+        model: the one model to use: its ``model.pt``, or the folder of its run.
+        settings: how to segment; the defaults of :class:`Settings` where nothing is said.
+        device: where to compute; by default a GPU where there is one.
+        tell: called with each line for people.
+        progress: called after each case with the number of cases done and in all.
+
+    Returns:
+        What ``run.json`` in ``output`` holds: ``status`` (``"finished"``, or ``"failed"`` when a case failed), and for
+        each of the ``cases`` its ``status`` (``"done"``, ``"skipped"`` or ``"failed"``), volumes, files and ``error``.
+
+    Raises:
+        InputError: when there is no scan, no model or no such device, or ``output`` cannot be written to.
+    """
+    started, settings = _now(), settings or Settings()
+    inputs = [inputs] if isinstance(inputs, str | Path) else list(inputs)
+    scans = find_scans(inputs, named)
+    cards = find_models(models) if model is None else [read_model(model)]
+    chosen_device = _device(device)
+    output = Path(output)
+    _require_writable(output)
+    runner = CaseRunner(output, cards, settings, chosen_device, tell)
+    runner.command = lambda card: bundle_command(card, inputs, named, settings, output)
+    results = []
+    for done, scan in enumerate(scans, start=1):
+        results.append(runner.run(scan))
+        if progress is not None:
+            progress(done, len(scans))
+    counts = {status: sum(case["status"] == status for case in results) for status in ("done", "skipped", "failed")}
+    record = {
+        "status": "failed" if counts["failed"] else "finished",
+        "started": started,
+        "finished": _now(),
+        "settings": settings.as_dict() | {"precision": runner.precision},
+        "models": runner.models_used(),
+        "cases": results,
+        "summary": counts,
+        "environment": environment(chosen_device),
+        "note": NOTE,
+    }
+    write_record(output / "run.json", record)
+    _tell_summary(tell, results, counts, output)
+    return record
+
+
+def _device(device: torch.device | str | None) -> torch.device:
+    cuda = torch.cuda.is_available()
+    try:
+        chosen = torch.device(device or ("cuda" if cuda else "cpu"))
+    except RuntimeError:
+        raise InputError(f"unknown device {device!r}: choose cpu, or cuda where there is a GPU.") from None
+    if chosen.type not in ("cpu", "cuda") or (chosen.type == "cuda" and not cuda):
+        raise InputError(f"there is no device {chosen} here: choose cpu.")
+    return chosen
+
+
+def _require_writable(output: Path) -> None:
+    try:
+        output.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=output).close()
+    except OSError as error:
+        raise InputError(f"cannot write to {output}: {error.strerror or error}; choose another --output.") from error
+
+
+def _tell_summary(tell: Tell, results: Sequence[Mapping[str, Any]], counts: Mapping[str, int], output: Path) -> None:
+    tell(f"{', '.join(f'{status}: {count}' for status, count in counts.items())}; results in {output}")
+    for case in results:
+        if case["status"] == "failed" and len(results) > 1:
+            tell(f"  failed: {case['case']}: {case['error']}")
+    tell(NOTE)
+
+
+def _now() -> str:
+    return datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds")

@@ -1,0 +1,114 @@
+"""Find trained models by their cards, and choose which of them segment a scan."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import pkdr_monai
+from pkdr_monai.errors import InputError
+from pkdr_monai.modalities import MODALITIES
+from pkdr_monai.model_card import ModelCard, card_path
+
+__all__ = ["choose_models", "default_folders", "find_models", "read_model"]
+
+DEPTH = 4  # levels of folders to look into, so that a slip does not walk a whole disk
+CARD, WEIGHTS = "model.json", "model.pt"
+HOW_TO_GET_ONE = "train one (`make demo` trains on synthetic cases), or name a folder that holds one with --models"
+
+
+def default_folders() -> list[Path]:
+    """Return where models are looked for: ``models/`` of the unpacked bundle, ``runs/`` and ``demo/runs/`` here."""
+    return [Path(pkdr_monai.__file__).parent.parent / "models", Path("runs"), Path("demo", "runs")]
+
+
+def find_models(folders: Sequence[str | Path] = ()) -> list[ModelCard]:
+    """Find the models below some folders, such as ``runs/`` or an unpacked bundle.
+
+    Args:
+        folders: where to look; none for :func:`default_folders`.
+
+    Returns:
+        Their cards, by name.
+
+    Raises:
+        InputError: when there is no model, or a card cannot be read.
+    """
+    searched = [Path(folder) for folder in folders] or default_folders()
+    for folder in folders:
+        if not Path(folder).is_dir():
+            raise InputError(f"there is no folder {folder} to look for models in: check --models.")
+    files = [path for folder in searched for path in _files(folder)]
+    cards = [ModelCard.read(path) for path in dict.fromkeys(files) if path.name == CARD]
+    if not cards:
+        looked = ", ".join(map(str, searched))
+        bare = next((path for path in files if path.name == WEIGHTS), None)
+        if bare is not None:
+            raise InputError(
+                f"{bare} has no {CARD} beside it: evaluate it (bundle/configs/evaluate.json) to write one."
+            )
+        raise InputError(f"no model found in {looked}: {HOW_TO_GET_ONE}.")
+    return sorted(cards, key=lambda card: card.name)
+
+
+def read_model(path: str | Path) -> ModelCard:
+    """Read the card of one model: of ``model.pt``, ``model.json``, or the folder of a run.
+
+    Raises:
+        InputError: when there is none, or more than one.
+    """
+    path = Path(path)
+    if path.is_dir():
+        cards = find_models([path])
+        if len(cards) > 1:
+            raise InputError(f"{path} holds {len(cards)} models, {_listed(cards)}: name the {WEIGHTS} of one.")
+        return cards[0]
+    if not path.exists():
+        raise InputError(f"there is no checkpoint at {path}: train one first, or check --model.")
+    if not card_path(path).exists():
+        raise InputError(f"{path} has no {card_path(path).name} beside it, which says what it is: evaluate it first.")
+    return ModelCard.read(card_path(path))
+
+
+def choose_models(cards: Sequence[ModelCard], modalities: Sequence[str], use: str = "best") -> list[ModelCard]:
+    """Choose the models that segment a scan.
+
+    A model that sees all modalities at hand comes first: with all four that is the teacher. Among others, the mean Dice
+    of their own evaluations decides, then their names; a model that was never evaluated comes last.
+
+    Args:
+        cards: the models there are.
+        modalities: the modalities at hand.
+        use: ``"best"`` for one model, ``"all"`` for all students, the best for each set of modalities.
+
+    Raises:
+        InputError: when no model does with these modalities.
+    """
+    fitting = [card for card in cards if set(card.modalities) <= set(modalities)]
+    if not fitting:
+        raise InputError(
+            f"no model segments from {', '.join(modalities)} alone: found {_listed(cards)}; "
+            "take another --models folder, or add the sequence that a model needs."
+        )
+    ranked = sorted(fitting, key=lambda card: _rank(card, modalities))
+    if use == "best":
+        return ranked[:1]
+    students = {card.modalities: card for card in reversed(ranked) if card.modalities != MODALITIES}
+    return sorted(students.values(), key=lambda card: _rank(card, modalities)) or ranked[:1]
+
+
+def _rank(card: ModelCard, modalities: Sequence[str]) -> tuple[bool, float, str]:
+    dice = card.expected_dice
+    return set(card.modalities) != set(modalities), 1.0 if dice is None else -dice, card.name
+
+
+def _listed(cards: Sequence[ModelCard]) -> str:
+    return ", ".join(f"{card.name} (sees {', '.join(card.modalities)})" for card in cards)
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    for parent, folders, files in os.walk(folder, followlinks=True):
+        depth = len(Path(parent).relative_to(folder).parts)
+        folders[:] = sorted(folders) if depth < DEPTH else []
+        yield from (Path(parent, name) for name in (CARD, WEIGHTS) if name in files)

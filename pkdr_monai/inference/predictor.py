@@ -1,0 +1,112 @@
+"""From one scan to the probabilities of its regions, on its own grid: the part that writes nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from monai.data import MetaTensor
+from monai.transforms import Compose, Invertd
+
+from pkdr_monai.errors import InputError
+from pkdr_monai.inference.backends import Backend, TorchBackend
+from pkdr_monai.inference.preprocessing import IMAGE, preprocessing
+from pkdr_monai.inference.scans import Scan
+from pkdr_monai.inference.settings import Settings
+from pkdr_monai.inference.windows import brain_probabilities
+from pkdr_monai.model_card import ModelCard, file_hash
+from pkdr_monai.networks import build_network, load_weights
+
+__all__ = ["Predictor", "load_predictor", "scan_probabilities"]
+
+
+@dataclass(frozen=True)
+class Predictor:
+    """A model that is ready to run.
+
+    Args:
+        card: what it says of itself.
+        backend: its network.
+        precision: what the network computes in, for the record.
+    """
+
+    card: ModelCard
+    backend: Backend
+    precision: str
+
+    @torch.inference_mode()
+    def probabilities(self, scan: Scan, settings: Settings) -> torch.Tensor:
+        """Return the probability of TC, WT and ET in each voxel of the scan's own grid, ``(3, X, Y, Z)``, float32."""
+        transform = preprocessing(self.card.spacing)
+        data = transform(scan.item(self.card.modalities))
+        image: MetaTensor = data[IMAGE]
+        data["pred"] = brain_probabilities(image.as_tensor(), self.backend, self.card.roi_size, settings)
+        return _on_own_grid(data, transform)
+
+
+def load_predictor(card: ModelCard, precision: str = "auto", device: torch.device | str = "cpu") -> Predictor:
+    """Load a model's weights into its network.
+
+    Args:
+        card: the model's card, read from a disk.
+        precision: as in :class:`~pkdr_monai.inference.backends.TorchBackend`.
+        device: where to compute.
+
+    Raises:
+        InputError: when the weights are absent, damaged, or not those that the card speaks of.
+    """
+    if card.weights is None or not card.weights.is_file():
+        raise InputError(f"there is no checkpoint at {card.weights}, which model {card.name} needs: copy it there.")
+    network = build_network(card.network)
+    channels = getattr(network, "in_channels", len(card.modalities))
+    if channels != len(card.modalities):
+        raise InputError(
+            f"{card.weights}: its card names the modalities {', '.join(card.modalities)}, but its network takes "
+            f"{channels} channels; it is the card of another checkpoint, so evaluate this one anew."
+        )
+    load_weights(network, card.weights)
+    if file_hash(card.weights) != card.sha256:
+        raise InputError(
+            f"{card.weights} is not the file that its card speaks of (their SHA-256 differ): "
+            "copy both from one place, or evaluate the model anew."
+        )
+    backend = TorchBackend(network.eval(), precision, device)
+    return Predictor(card, backend, backend.precision)
+
+
+def scan_probabilities(scan: Scan, predictors: Sequence[Predictor], settings: Settings) -> torch.Tensor:
+    """Return the mean of the models' probabilities, made nested: ET within TC within WT.
+
+    A region's probability is raised to that of the region within it. At any threshold this gives the label map in which
+    the smaller region wins, as the bundle's own.
+
+    Args:
+        scan: a scan that :func:`~pkdr_monai.inference.scan_checks.check_scan` accepted.
+        predictors: one model or several.
+        settings: how to run them.
+
+    Returns:
+        Probabilities of TC, WT and ET on the scan's grid, ``(3, X, Y, Z)``, float32.
+    """
+    total = predictors[0].probabilities(scan, settings)
+    for predictor in predictors[1:]:
+        total = total + predictor.probabilities(scan, settings)
+    return _nested(total / len(predictors))
+
+
+def _on_own_grid(data: Mapping[str, Any], transform: Compose) -> torch.Tensor:
+    """Undo the preprocessing as the bundle does, a region at a time, since it computes in float64."""
+    image, pred = data[IMAGE], data["pred"]
+    regions = []
+    for channel in range(pred.shape[0]):
+        invert = Invertd("pred", transform=transform, orig_keys=IMAGE, nearest_interp=False)
+        regions.append(invert({IMAGE: image, "pred": MetaTensor(pred[channel : channel + 1])})["pred"].as_tensor())
+    return torch.cat(regions).float()
+
+
+def _nested(probabilities: torch.Tensor) -> torch.Tensor:
+    tc, wt, et = probabilities
+    tc = torch.maximum(tc, et)
+    return torch.stack([tc, torch.maximum(wt, tc), et])

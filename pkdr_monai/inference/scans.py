@@ -1,0 +1,130 @@
+"""Find the scans to segment: by the names of their files, or as somebody named them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from pkdr_monai.data.brats import cases_of_files
+from pkdr_monai.data.cases import NIFTI_NAME, Case, find_cases
+from pkdr_monai.errors import InputError
+from pkdr_monai.modalities import MODALITIES
+
+__all__ = ["Scan", "find_scans"]
+
+NAME_IT = "name what it is: --flair FILE, --t1 FILE, --t1ce FILE or --t2 FILE"
+
+
+@dataclass(frozen=True)
+class Scan:
+    """One patient's images, on the disk.
+
+    Args:
+        case: its name and files; a label, where there was one, is left out.
+        folder: what the files are relative to.
+    """
+
+    case: Case
+    folder: Path
+
+    @property
+    def name(self) -> str:
+        """Name of the case."""
+        return self.case.name
+
+    @property
+    def modalities(self) -> tuple[str, ...]:
+        """What is there, in the project's order."""
+        return tuple(modality for modality in MODALITIES if modality in self.case.modalities)
+
+    @property
+    def missing(self) -> tuple[str, ...]:
+        """What is not."""
+        return tuple(modality for modality in MODALITIES if modality not in self.case.modalities)
+
+    def paths(self, modalities: Sequence[str]) -> list[Path]:
+        """Return the files of some modalities, in their order; a 4-D file that holds them all comes once."""
+        files = [(self.folder / self.case.modalities[modality]).absolute() for modality in modalities]
+        return files if self.case.channels is None else files[:1]
+
+    def item(self, modalities: Sequence[str]) -> dict[str, Any]:
+        """Return what the preprocessing loads, as :func:`~pkdr_monai.data.inference_items` would."""
+        paths = [str(path) for path in self.paths(modalities)]
+        if self.case.channels is None:
+            return {"case": self.name, "image": paths}
+        channels = [self.case.channels[modality] for modality in modalities]
+        return {"case": self.name, "image": paths[0], "channels": channels}
+
+
+def find_scans(inputs: Sequence[str | Path] = (), named: Mapping[str, str | Path] | None = None) -> list[Scan]:
+    """Find scans in a folder, among files, or as named.
+
+    Args:
+        inputs: one folder in any layout of :func:`~pkdr_monai.data.cases.find_cases`, or files whose names tell what
+            they are, such as ``ann_flair.nii.gz``.
+        named: in place of ``inputs``, the files of one scan, by modality.
+
+    Returns:
+        The scans, in the order of their names. A scan that has two files for one modality is returned as such.
+
+    Raises:
+        InputError: when nothing, or both, is given, a file is absent, or its name tells no modality.
+
+    Example:
+        >>> import tempfile
+        >>> folder = Path(tempfile.mkdtemp())
+        >>> for name in ("ann_T2.nii.gz", "ann-flair.nii.gz"):
+        ...     (folder / name).touch()
+        >>> [(scan.name, scan.modalities) for scan in find_scans([folder])]
+        [('ann', ('t2', 'flair'))]
+    """
+    if bool(inputs) == bool(named):
+        raise InputError("expected a folder or files, or files named by --t1, --t1ce, --t2 and --flair; not both.")
+    if named:
+        return [_named_scan({modality: Path(path) for modality, path in named.items()})]
+    paths = [Path(path) for path in inputs]
+    if len(paths) == 1 and paths[0].is_dir():
+        cases: Sequence[Case] = find_cases(paths[0], labels=False).cases
+        folder = paths[0]
+    else:
+        cases, folder = _cases_of(paths), Path()
+    found = (Scan(replace(case, label=None), folder) for case in cases if case.modalities)
+    scans = sorted(found, key=lambda scan: scan.name)
+    if not scans:
+        raise InputError(f"{paths[0]} holds labels alone: expected an image, such as <case>_flair.nii.gz.")
+    return scans
+
+
+def _cases_of(paths: Sequence[Path]) -> list[Case]:
+    for path in paths:
+        _require_nifti(path)
+    files = [path.absolute() for path in paths]
+    cases = cases_of_files(files, Path())
+    known = {Path(file) for case in cases for file in (*case.files.values(), *dict(case.duplicates).values())}
+    for path in files:
+        if path not in known:
+            raise InputError(f"the name of {path} does not tell its sequence: {NAME_IT}.")
+    return cases
+
+
+def _named_scan(files: Mapping[str, Path]) -> Scan:
+    for path in files.values():
+        _require_nifti(path)
+    first = next(iter(files.values()))
+    told = cases_of_files([first.absolute()], Path())
+    match = NIFTI_NAME.fullmatch(first.name)
+    name = told[0].name if told else match["stem"] if match else first.name
+    return Scan(Case(name, {modality: str(path.absolute()) for modality, path in files.items()}), Path())
+
+
+def _require_nifti(path: Path) -> None:
+    if path.is_dir():
+        raise InputError(f"{path} is a folder among files: give one folder alone, or files alone.")
+    if not path.is_file():
+        raise InputError(f"there is no file {path}: check the path.")
+    if not NIFTI_NAME.fullmatch(path.name):
+        raise InputError(
+            f"{path} is not a NIfTI file: expected .nii or .nii.gz; convert it first, such as with dcm2niix."
+        )

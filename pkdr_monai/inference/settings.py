@@ -1,0 +1,73 @@
+"""How to segment: everything that a person may choose, checked before anything is read."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from pkdr_monai.errors import InputError
+from pkdr_monai.regions import scheme_labels
+
+__all__ = ["Settings"]
+
+CHOICES = {
+    "use": ("best", "all"),
+    "blend": ("constant", "gaussian"),
+    "precision": ("auto", "float32", "bfloat16"),
+}
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How to segment a scan.
+
+    Args:
+        use: ``"best"``: the model that sees all sequences at hand, else the one with the best Dice in its own
+            evaluation; ``"all"``: the mean of the probabilities of all students.
+        fast: the whole brain in one pass, without a sliding window. It needs more memory and sees a voxel at a window's
+            border with more around it, so that the result differs a little.
+        flips: the mean over all eight mirror images of the scan, for eight times the time.
+        window_overlap: part of a window that the next one covers, from 0 to below 1; rounded so that windows start at
+            whole patches.
+        blend: how windows that overlap are averaged, ``"constant"`` or ``"gaussian"``, which trusts their middles more.
+        precision: ``"bfloat16"``, ``"float32"``, or ``"auto"``: bfloat16 where the processor computes in it.
+        label_scheme: label values to write; ``None`` for those that the model learnt from.
+        min_component: connected pieces of a region smaller than this are removed, in mL; 0 removes nothing.
+        save_probabilities: write the probability of each region.
+        uncertainty: write the entropy of each region's probability.
+        force: segment a scan that does not look skull-stripped.
+
+    Raises:
+        InputError: when a value is out of its range.
+
+    Example:
+        >>> Settings(fast=True).blend
+        'constant'
+    """
+
+    use: str = "best"
+    fast: bool = False
+    flips: bool = False
+    window_overlap: float = 0.5
+    blend: str = "constant"
+    precision: str = "auto"
+    label_scheme: str | None = None
+    min_component: float = 0.0
+    save_probabilities: bool = False
+    uncertainty: bool = False
+    force: bool = False
+
+    def __post_init__(self) -> None:
+        for name, choices in CHOICES.items():
+            if getattr(self, name) not in choices:
+                raise InputError(f"unknown {name} {getattr(self, name)!r}: choose among {', '.join(choices)}.")
+        if not 0 <= self.window_overlap < 1:
+            raise InputError(f"window_overlap is from 0 to below 1, got {self.window_overlap:g}: 0.5 is usual.")
+        if not self.min_component >= 0:
+            raise InputError(f"min_component is a volume in mL, 0 or more, got {self.min_component:g}.")
+        if self.label_scheme is not None:
+            scheme_labels(self.label_scheme)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the settings as plain data."""
+        return asdict(self)

@@ -1,0 +1,128 @@
+"""What is told to the person who segments: which model, what to expect of it, where not to trust it."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pkdr_monai
+from pkdr_monai.inference.settings import Settings
+from pkdr_monai.modalities import MODALITIES
+from pkdr_monai.model_card import ModelCard
+from pkdr_monai.regions import REGIONS
+
+__all__ = ["DOUBTFUL_DICE", "NOTE", "bundle_command", "describe_model", "describe_volumes", "warnings_about"]
+
+DOUBTFUL_DICE = 0.5
+"""A region whose expected Dice is lower is not to be trusted: most of what is drawn or of what is there is wrong."""
+
+NOTE = "Research software, not a medical device: no decision about a patient may rest on it."
+NAMES = {"wt": "whole tumour", "tc": "tumour core", "et": "enhancing tumour"}
+TOLD = ("wt", "tc", "et")  # from the largest region to the smallest
+COMPACT = "pkdr_monai.networks.vnet.PatchVNet"
+CONFIGS = ("bundle/configs/inference.json", "configs/inference.json")  # in the repository, in the zip
+
+
+def describe_model(card: ModelCard) -> list[str]:
+    """Say which model runs, and what Dice to expect of it, by region and with its spread."""
+    lines = [
+        f"model: {card.name}, version {card.version}, sha256 {str(card.sha256)[:12]}, "
+        f"sees {', '.join(card.modalities)} ({card.weights})"
+    ]
+    evaluation = card.evaluation
+    if evaluation is not None:
+        scores = ", ".join(
+            f"{region.upper()} {_spread(evaluation.mean[region], evaluation.deviation[region])}" for region in TOLD
+        )
+        where = f"{evaluation.cases} {evaluation.section} cases of {evaluation.data.get('name')}"
+        lines.append(f"  expected Dice, as measured on {where} (mean ± standard deviation): {scores}")
+    return lines
+
+
+def warnings_about(card: ModelCard) -> list[str]:
+    """Say where a model is not to be trusted."""
+    warnings = []
+    if card.synthetic:
+        warnings.append(f"{card.name} is a demonstration on synthetic cases, not for patients.")
+    if card.evaluation is None:
+        warnings.append(f"{card.name} was never evaluated: nothing is known about its quality.")
+        return warnings
+    if card.evaluation.section == "training":
+        warnings.append(f"{card.name} was evaluated on cases that it learnt from: expect less on others.")
+    doubtful = [region for region in TOLD if card.evaluation.mean[region] < DOUBTFUL_DICE]
+    for region in doubtful:
+        warnings.append(
+            f"do not trust {region.upper()} ({NAMES[region]}) of {card.name}, which sees {', '.join(card.modalities)}: "
+            f"its expected Dice, {card.evaluation.mean[region]:.2f}, is below {DOUBTFUL_DICE:g}."
+        )
+    return warnings
+
+
+def describe_volumes(volumes: Mapping[str, Mapping[str, float]]) -> str:
+    """Write volumes with their intervals.
+
+    Example:
+        >>> volume = {"ml": 2.0, "low": 1.0, "high": 3.0}
+        >>> describe_volumes({"wt": volume, "tc": volume, "et": volume})[:23]
+        'WT 2.0 mL (1.0 to 3.0),'
+    """
+    told = (
+        f"{region.upper()} {{ml:.1f}} mL ({{low:.1f}} to {{high:.1f}})".format(**volumes[region]) for region in TOLD
+    )
+    return ", ".join(told)
+
+
+def bundle_command(
+    card: ModelCard,
+    inputs: Sequence[str | Path],
+    named: Mapping[str, str | Path] | None,
+    settings: Settings,
+    output: str | Path,
+) -> str:
+    """Return the command of the MONAI bundle that segments the same with the same model, in float32.
+
+    It writes the label map alone.
+    """
+    options: dict[str, Any] = {"modality": "all" if card.modalities == MODALITIES else "+".join(card.modalities)}
+    if named:
+        options["datalist"] = json.dumps([[str(named[modality]) for modality in card.modalities]])
+    elif len(inputs) == 1:
+        options["dataset_dir"] = inputs[0]
+    else:
+        options["datalist"] = f"$pkdr_monai.data.inference_items({[str(path) for path in inputs]}, @modalities)"
+    options |= {"checkpoint": card.weights, "output_dir": output, **_network_options(card)}
+    options["spacing"] = json.dumps(card.spacing)
+    options["roi_size"] = json.dumps([-1, -1, -1] if settings.fast else card.roi_size)
+    if settings.window_overlap != Settings.window_overlap:
+        options["overlap"] = settings.window_overlap
+    if settings.blend != Settings.blend:
+        options["inferer#mode"] = settings.blend
+    options["label_scheme"] = settings.label_scheme or card.label_scheme
+    words = [f"--{name} {shlex.quote(str(value))}" for name, value in options.items()]
+    return f"python -m monai.bundle run evaluating --config_file {_config()} {' '.join(words)}"
+
+
+def _network_options(card: ModelCard) -> dict[str, str]:
+    """Say in which arguments the network differs from that of the config; another class is said whole."""
+    network = dict(card.network)
+    if network.pop("_target_") != COMPACT:
+        return {"network_def": json.dumps(card.network)}
+    defaults = {"in_channels": len(card.modalities), "out_channels": len(REGIONS), "init_filters": 16}
+    defaults |= {"patch_head": False, "patch_size": 16}
+    differing = {name: value for name, value in network.items() if value != defaults[name]}
+    return {
+        name if name == "init_filters" else f"network_def#{name}": json.dumps(value)
+        for name, value in differing.items()
+    }
+
+
+def _config() -> str:
+    root = Path(pkdr_monai.__file__).parent.parent
+    return next((name for name in CONFIGS if (root / name).is_file()), CONFIGS[0])
+
+
+def _spread(mean: float, deviation: float | None) -> str:
+    return f"{mean:.2f}" if deviation is None else f"{mean:.2f} ± {deviation:.2f}"

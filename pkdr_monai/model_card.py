@@ -1,0 +1,181 @@
+"""What a trained model says of itself: ``model.json`` beside ``model.pt``, for the programs that run it."""
+
+from __future__ import annotations
+
+import hashlib
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from pkdr_monai import __version__
+from pkdr_monai.errors import InputError
+from pkdr_monai.files import read_json, write_json
+from pkdr_monai.modalities import parse_modalities
+from pkdr_monai.regions import REGIONS, scheme_labels
+
+__all__ = ["Evaluation", "ModelCard", "data_source", "file_hash"]
+
+SYNTHETIC_PREFIX = "Phantom18_"  # the names that `pkdr data demo` gives
+NOTE = "Research software, not a medical device."
+WRITE_IT = "A training writes it; an evaluation (bundle/configs/evaluate.json) writes it anew."
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """How well a model did on cases whose truth is known.
+
+    Args:
+        data: which cases, as :func:`data_source` says it.
+        section: part of their data list: ``"test"``, ``"validation"`` or ``"training"``.
+        cases: how many.
+        mean: mean Dice of each region.
+        deviation: standard deviation of the Dice between cases, by region; ``None`` for a single case.
+    """
+
+    data: dict[str, Any]
+    section: str
+    cases: int
+    mean: dict[str, float]
+    deviation: dict[str, float | None]
+
+    @classmethod
+    def of_scores(cls, scores: Sequence[Sequence[float]], data: Mapping[str, Any], section: str) -> Evaluation:
+        """Sum up the Dice of each case, ``(cases, 3)``, in the order of :data:`~pkdr_monai.regions.REGIONS`.
+
+        Example:
+            >>> evaluation = Evaluation.of_scores([[0.5, 0.8, 0.2], [0.7, 0.8, 0.4]], {}, "test")
+            >>> round(evaluation.mean["tc"], 3), evaluation.cases
+            (0.6, 2)
+        """
+        columns = {region: [float(case[channel]) for case in scores] for channel, region in enumerate(REGIONS)}
+        several = len(scores) > 1
+        return cls(
+            data=dict(data),
+            section=section,
+            cases=len(scores),
+            mean={region: statistics.fmean(column) for region, column in columns.items()},
+            deviation={region: statistics.stdev(column) if several else None for region, column in columns.items()},
+        )
+
+
+@dataclass(frozen=True)
+class ModelCard:
+    """All that running a model needs besides its weights, and what to expect of it.
+
+    Args:
+        name: name of its run.
+        modalities: what it sees, in the project's order.
+        network: its class and constructor arguments, as
+            :func:`~pkdr_monai.networks.description.describe_network` writes them.
+        spacing: voxel size that it works in, mm.
+        roi_size: window that it was trained on, voxels.
+        label_scheme: scheme of the labels that it learnt from.
+        training_data: what it was trained on, as :func:`data_source` says it; ``None`` where that is unknown.
+        evaluation: the last evaluation, or ``None``.
+        sha256: hash of the weights' file; ``None`` until they are written.
+        version: version of this package that wrote the card.
+        weights: file of the weights, where the card was read from a disk.
+
+    Raises:
+        InputError: when a modality or the label scheme is unknown.
+    """
+
+    name: str
+    modalities: tuple[str, ...]
+    network: dict[str, Any]
+    spacing: tuple[float, ...]
+    roi_size: tuple[int, ...]
+    label_scheme: str = "brats2018"
+    training_data: dict[str, Any] | None = None
+    evaluation: Evaluation | None = None
+    sha256: str | None = None
+    version: str = __version__
+    weights: Path | None = field(default=None, compare=False)
+
+    def __post_init__(self) -> None:
+        for name, value in {
+            "modalities": parse_modalities(self.modalities),
+            "spacing": tuple(float(side) for side in self.spacing),
+            "roi_size": tuple(int(side) for side in self.roi_size),
+        }.items():
+            object.__setattr__(self, name, value)
+        scheme_labels(self.label_scheme)
+
+    @property
+    def synthetic(self) -> bool:
+        """Whether it learnt from the synthetic cohort, so that nothing it says holds for a patient."""
+        return bool(self.training_data and self.training_data.get("synthetic"))
+
+    @property
+    def expected_dice(self) -> float | None:
+        """Mean Dice over the regions in its own evaluation, or ``None`` without one."""
+        return None if self.evaluation is None else statistics.fmean(self.evaluation.mean.values())
+
+    def same_model(self, other: ModelCard) -> bool:
+        """Tell whether both cards speak of one network with one preprocessing."""
+        facts = ("modalities", "network", "spacing")
+        return all(getattr(self, fact) == getattr(other, fact) for fact in facts)
+
+    def with_weights(self, weights: Path) -> ModelCard:
+        """Return the card of the weights in a file."""
+        return replace(self, sha256=file_hash(weights), weights=weights)
+
+    def write(self) -> Path:
+        """Write the card beside its weights, atomically, and return where."""
+        if self.weights is None:
+            raise ValueError("a card without weights has no place to be written to: call with_weights first.")
+        content = {key: value for key, value in asdict(self).items() if key != "weights"}
+        write_json(card_path(self.weights), content | {"note": NOTE})
+        return card_path(self.weights)
+
+    @classmethod
+    def read(cls, path: Path) -> ModelCard:
+        """Read ``model.json``; its weights are the file of the same name that ends in ``.pt``.
+
+        Raises:
+            InputError: when the file is no card.
+        """
+        content = read_json(path)
+        try:
+            facts = {name: content[name] for name in cls.__dataclass_fields__ if name != "weights"}
+            facts["evaluation"] = Evaluation(**facts["evaluation"]) if facts["evaluation"] else None
+            return cls(**facts, weights=path.with_suffix(".pt"))
+        except InputError as error:
+            raise InputError(f"{path}: {error}") from error
+        except (KeyError, TypeError, ValueError) as error:
+            raise InputError(f"{path} is no model's card (it stumbles over {error}). {WRITE_IT}") from error
+
+
+def card_path(weights: str | Path) -> Path:
+    """Return where the card of a file of weights lies: ``model.json`` for ``model.pt``."""
+    return Path(weights).with_suffix(".json")
+
+
+def data_source(data_list: Mapping[str, Any]) -> dict[str, Any]:
+    """Say which cases a data list names: ``name``, ``hash``, and whether they are ``synthetic``.
+
+    Example:
+        >>> data_source({"name": "demo", "hash": "ab", "training": [{"case": "Phantom18_0000_1"}]})
+        {'name': 'demo', 'hash': 'ab', 'synthetic': True}
+    """
+    names = [entry["case"] for section in ("training", "validation", "test") for entry in data_list.get(section, ())]
+    synthetic = any(name.startswith(SYNTHETIC_PREFIX) for name in names)
+    return {"name": data_list.get("name"), "hash": data_list.get("hash"), "synthetic": synthetic}
+
+
+def file_hash(path: str | Path) -> str:
+    """Return the SHA-256 of a file's bytes.
+
+    Raises:
+        InputError: when it cannot be read.
+    """
+    try:
+        with Path(path).open("rb") as file:
+            digest = hashlib.sha256()
+            for block in iter(lambda: file.read(2**20), b""):
+                digest.update(block)
+    except OSError as error:
+        raise InputError(f"cannot read {path}: {error.strerror or error}. Check the path.") from error
+    return digest.hexdigest()

@@ -1,0 +1,93 @@
+"""Models are found by their cards, and the right one is chosen for what is at hand."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from pkdr_monai.errors import InputError
+from pkdr_monai.inference.models import choose_models, default_folders, find_models, read_model
+from pkdr_monai.modalities import MODALITIES
+from pkdr_monai.model_card import Evaluation, ModelCard
+
+
+def card(name: str, *modalities: str, dice: float | None = None) -> ModelCard:
+    evaluation = None if dice is None else Evaluation.of_scores([[dice] * 3], {}, "test")
+    return ModelCard(name, modalities, {}, (1.0, 1.0, 1.0), (16, 16, 16), evaluation=evaluation)
+
+
+T2, FLAIR, PAIR = card("t2", "t2", dice=0.7), card("flair", "flair", dice=0.8), card("pair", "t2", "flair", dice=0.75)
+TEACHER, UNKNOWN = card("teacher", *MODALITIES, dice=0.6), card("a_new", "flair")
+
+
+@pytest.mark.parametrize(
+    ("at_hand", "use", "names"),
+    [
+        (("t2",), "best", ["t2"]),
+        (("t2", "flair"), "best", ["pair"]),  # sees all there is
+        (("t1", "t2", "flair"), "best", ["flair"]),  # none does: the better evaluation
+        (("t1", "flair"), "best", ["flair"]),  # an evaluation beats none
+        (MODALITIES, "best", ["teacher"]),
+        (MODALITIES, "all", ["flair", "pair", "t2"]),  # one for each set, without the teacher
+        (("flair",), "all", ["flair"]),
+    ],
+)
+def test_the_right_model_for_what_is_at_hand(at_hand: tuple[str, ...], use: str, names: list[str]) -> None:
+    cards = [UNKNOWN, TEACHER, T2, PAIR, FLAIR]
+    assert [chosen.name for chosen in choose_models(cards, at_hand, use)] == names
+
+
+def test_all_students_without_a_student_is_the_teacher() -> None:
+    assert choose_models([TEACHER], MODALITIES, "all") == [TEACHER]
+
+
+def test_no_model_for_the_modality_names_those_that_there_are() -> None:
+    with pytest.raises(
+        InputError, match=r"no model segments from t1 alone: found t2 \(sees t2\), flair \(sees flair\)"
+    ):
+        choose_models([T2, FLAIR], ["t1"])
+
+
+def test_models_are_found_below_runs_and_in_a_bundle(runs: Path, tmp_path: Path) -> None:
+    assert [found.name for found in find_models([runs])] == ["pkdr_flair", "pkdr_t2", "teacher"]
+    shutil.copytree(runs / "pkdr_t2" / "models", tmp_path / "bundle" / "models")
+    assert [found.name for found in find_models([tmp_path, tmp_path / "bundle"])] == ["pkdr_t2"]
+    assert find_models([runs])[0].weights == runs / "pkdr_flair" / "models" / "model.pt"
+
+
+def test_models_are_looked_for_in_the_bundle_and_in_the_runs_here(
+    runs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(InputError, match="make demo"):
+        find_models()
+    shutil.copytree(runs, tmp_path / "demo" / "runs")
+    assert len(find_models()) == 3
+    assert default_folders()[0].name == "models"
+
+
+def test_one_model_by_its_weights_its_card_or_its_run(runs: Path) -> None:
+    run = runs / "pkdr_t2"
+    expected = ModelCard.read(run / "models" / "model.json")
+    for path in (run, run / "models", run / "models" / "model.pt", run / "models" / "model.json"):
+        assert read_model(path) == expected
+    with pytest.raises(InputError, match="holds 3 models"):
+        read_model(runs)
+
+
+def test_weights_without_a_card_are_refused(runs: Path, tmp_path: Path) -> None:
+    weights = shutil.copy(runs / "pkdr_t2" / "models" / "model.pt", tmp_path / "model.pt")
+    with pytest.raises(InputError, match=r"has no model\.json beside it"):
+        read_model(weights)
+    with pytest.raises(InputError, match=r"has no model\.json beside it"):
+        find_models([tmp_path])
+    with pytest.raises(InputError, match="there is no checkpoint"):
+        read_model(tmp_path / "absent.pt")
+
+
+def test_equal_models_are_taken_by_name() -> None:
+    twin = replace(FLAIR, name="b_flair")
+    assert choose_models([twin, FLAIR], ["flair"])[0].name == "b_flair"

@@ -1,0 +1,42 @@
+"""A result has the geometry of its source, both affines included, and none of its free text."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pytest
+
+from pkdr_monai.inference.nifti import write_like
+
+AFFINE = np.array([[0, 0, 3.0, -50], [-0.9, 0.1, 0, 40], [0.1, 0.9, 0, -20], [0, 0, 0, 1]])
+
+
+@pytest.mark.parametrize("codes", [(1, 1), (0, 2), (3, 0), (0, 0)])
+def test_both_affines_and_their_codes_are_copied(tmp_path: Path, codes: tuple[int, int]) -> None:
+    source = nib.Nifti1Image(np.zeros((4, 5, 6), np.int16), None)
+    source.header.set_zooms((0.9, 0.9, 3.0))
+    source.header.set_xyzt_units("mm")
+    if codes[0]:
+        source.set_qform(AFFINE, codes[0])
+    if codes[1]:
+        source.set_sform(AFFINE, codes[1])
+    source.header["descrip"] = b"Jane Doe 1970-01-01"
+    nib.save(source, tmp_path / "source.nii")
+    write_like(tmp_path / "result.nii.gz", np.ones((4, 5, 6, 3), np.float32), tmp_path / "source.nii")
+    written, original = nib.load(tmp_path / "result.nii.gz"), nib.load(tmp_path / "source.nii")
+    np.testing.assert_allclose(written.affine, original.affine, atol=1e-5)
+    assert int(written.header["qform_code"]) == int(original.header["qform_code"])
+    assert int(written.header["sform_code"]) == int(original.header["sform_code"])
+    np.testing.assert_allclose(written.header.get_zooms()[:3], original.header.get_zooms(), rtol=1e-6)
+    assert written.header.get_xyzt_units()[0] == "mm"
+    assert b"Jane" not in written.header["descrip"].tobytes()
+    assert written.get_data_dtype() == np.float32
+
+
+def test_equal_content_is_equal_bytes(tmp_path: Path) -> None:
+    nib.save(nib.Nifti1Image(np.zeros((4, 4, 4), np.int16), np.eye(4)), tmp_path / "source.nii")
+    for name in ("one.nii.gz", "two.nii.gz"):
+        write_like(tmp_path / name, np.ones((4, 4, 4), np.uint8), tmp_path / "source.nii")
+    assert (tmp_path / "one.nii.gz").read_bytes() == (tmp_path / "two.nii.gz").read_bytes()

@@ -1,0 +1,52 @@
+"""The files of a case are what its settings ask for."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pytest
+import torch
+
+from pkdr_monai.inference.results import write_results
+from pkdr_monai.inference.scans import Scan
+from pkdr_monai.inference.settings import Settings
+from pkdr_monai.model_card import ModelCard
+
+
+@pytest.fixture
+def card(runs: Path) -> ModelCard:
+    return ModelCard.read(runs / "pkdr_flair" / "models" / "model.json")
+
+
+@pytest.fixture
+def probabilities(scan: Scan) -> torch.Tensor:
+    values = torch.zeros(3, *nib.load(scan.paths(["flair"])[0]).shape)
+    values[:, 10:14, 10:14, 10:14] = 0.9  # 64 voxels of 0.216 mL
+    values[1, 20, 20, 20] = 0.6
+    return values
+
+
+def test_small_pieces_stay_unless_they_are_to_go(
+    scan: Scan, card: ModelCard, probabilities: torch.Tensor, tmp_path: Path
+) -> None:
+    volumes = {}
+    for smallest in (0.0, 0.216, 0.3):
+        told = write_results(tmp_path, scan, probabilities, [card], Settings(min_component=smallest))
+        label = np.asarray(nib.load(tmp_path / f"{scan.name}_seg.nii.gz").dataobj)
+        assert np.count_nonzero(label) * 0.216 == pytest.approx(told["volumes_ml"]["wt"]["ml"])
+        volumes[smallest] = np.count_nonzero(label)
+    assert volumes == {0.0: 65, 0.216: 65, 0.3: 64}
+
+
+def test_only_what_is_asked_for_is_written(
+    scan: Scan, card: ModelCard, probabilities: torch.Tensor, tmp_path: Path
+) -> None:
+    told = write_results(tmp_path, scan, probabilities, [card], Settings())
+    assert {path.name for path in tmp_path.iterdir()} == set(told["outputs"])
+    assert set(told["outputs"]) == {f"{scan.name}_seg.nii.gz", "preview.png"}
+    asked = write_results(tmp_path, scan, probabilities, [card], Settings(save_probabilities=True, uncertainty=True))
+    assert {path.name for path in tmp_path.iterdir()} == set(asked["outputs"])
+    written = nib.load(tmp_path / f"{scan.name}_probabilities.nii.gz")
+    np.testing.assert_allclose(written.get_fdata(), probabilities.movedim(0, -1), rtol=1e-6)

@@ -1,0 +1,75 @@
+"""Scans are found by the names of their files, or as named; what is unclear is asked back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from pkdr_monai.errors import InputError
+from pkdr_monai.inference.scans import find_scans
+
+
+def touch(folder: Path, *names: str) -> list[Path]:
+    paths = [folder / name for name in names]
+    for path in paths:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    return paths
+
+
+def test_what_is_there_and_what_is_missing(tmp_path: Path) -> None:
+    touch(tmp_path, "ann/ann_flair.nii.gz", "ann/ann_seg.nii.gz", "bob/bob-t1n.nii", "bob/bob-t2w.nii")
+    ann, bob = find_scans([tmp_path])
+    assert (ann.name, ann.modalities, ann.missing) == ("ann", ("flair",), ("t1", "t1ce", "t2"))
+    assert (bob.name, bob.modalities) == ("bob", ("t1", "t2"))
+    assert ann.case.label is None
+    assert bob.item(["t2"]) == {"case": "bob", "image": [str(tmp_path / "bob/bob-t2w.nii")]}
+
+
+def test_results_among_the_scans_are_no_scans(tmp_path: Path) -> None:
+    touch(tmp_path, "ann_flair.nii.gz", "out/ann/ann_seg.nii.gz", "out/ann/ann_probabilities.nii.gz")
+    assert [scan.name for scan in find_scans([tmp_path])] == ["ann"]
+
+
+def test_named_files_need_no_telling_names(tmp_path: Path) -> None:
+    first, second = touch(tmp_path, "series7.nii.gz", "series9.nii.gz")
+    (scan,) = find_scans(named={"flair": first, "t2": second})
+    assert (scan.name, scan.modalities) == ("series7", ("t2", "flair"))
+    (scan,) = find_scans(named={"flair": touch(tmp_path, "ann_flair.nii.gz")[0]})
+    assert scan.name == "ann"
+
+
+def test_a_decathlon_file_gives_the_channels_of_its_modalities(write_task01: Callable[..., Path]) -> None:
+    (scan,) = find_scans([write_task01("BRATS_001")])
+    item = scan.item(["t2", "flair"])
+    assert (item["case"], item["channels"]) == ("BRATS_001", [3, 0])
+    assert scan.paths(["t2", "flair"]) == [Path(item["image"])]
+
+
+@pytest.mark.parametrize(
+    ("names", "sentence"),
+    [
+        (["series7.nii.gz"], "does not tell its sequence: name what it is: --flair FILE"),
+        (["ann_flair.dcm"], "is not a NIfTI file"),
+        (["ann_seg.nii.gz"], "holds labels alone"),
+    ],
+)
+def test_files_that_do_not_tell_are_refused(tmp_path: Path, names: list[str], sentence: str) -> None:
+    with pytest.raises(InputError, match=sentence):
+        find_scans(touch(tmp_path, *names))
+
+
+def test_a_folder_among_files_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="a folder among files"):
+        find_scans([tmp_path, *touch(tmp_path, "ann_flair.nii.gz")])
+    with pytest.raises(InputError, match="there is no file"):
+        find_scans([tmp_path / "absent_flair.nii.gz"])
+
+
+def test_both_or_neither_way_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="not both"):
+        find_scans()
+    with pytest.raises(InputError, match="not both"):
+        find_scans([tmp_path], {"flair": tmp_path})

@@ -1,0 +1,76 @@
+"""A model's card is written beside its weights and says the same when it is read."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from pkdr_monai.errors import InputError
+from pkdr_monai.model_card import Evaluation, ModelCard, data_source, file_hash
+
+NETWORK = {"_target_": "pkdr_monai.networks.PatchVNet", "in_channels": 1}
+
+
+@pytest.fixture
+def card(tmp_path: Path) -> ModelCard:
+    weights = tmp_path / "model.pt"
+    weights.write_bytes(b"weights")
+    evaluation = Evaluation.of_scores([[0.5, 0.8, 0.1], [0.7, 0.9, 0.3]], {"name": "test data"}, "test")
+    return ModelCard("student", ("t2",), NETWORK, (1.0, 1.0, 1.0), (128, 128, 96), evaluation=evaluation).with_weights(
+        weights
+    )
+
+
+def test_what_is_written_is_read(card: ModelCard) -> None:
+    path = card.write()
+    assert path.name == "model.json"
+    read = ModelCard.read(path)
+    assert read == card
+    assert read.weights == card.weights
+    assert read.sha256 == file_hash(card.weights)
+    assert json.loads(path.read_text())["note"] == "Research software, not a medical device."
+
+
+def test_an_evaluation_is_mean_and_standard_deviation_by_region(card: ModelCard) -> None:
+    assert card.evaluation.mean == pytest.approx({"tc": 0.6, "wt": 0.85, "et": 0.2})
+    assert card.evaluation.deviation["tc"] == pytest.approx(0.02**0.5)
+    assert card.expected_dice == pytest.approx(0.55)
+    assert Evaluation.of_scores([[0.5, 0.8, 0.1]], {}, "test").deviation == {"tc": None, "wt": None, "et": None}
+
+
+def test_a_model_of_synthetic_cases_says_so(card: ModelCard) -> None:
+    phantom = data_source({"training": [{"case": "Phantom18_0001_1"}], "test": []})
+    assert replace(card, training_data=phantom).synthetic
+    assert not replace(card, training_data=data_source({"training": [{"case": "Brats18_2013_11_1"}]})).synthetic
+    assert not card.synthetic  # unknown
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        ({"modalities": ["t3"]}, "unknown modality 't3'"),
+        ({"label_scheme": "none"}, "unknown label_scheme"),
+        ({"evaluation": {"cases": 3}}, "is no model's card"),
+        ({"spacing": "wide"}, "is no model's card"),
+    ],
+)
+def test_a_damaged_card_is_one_sentence(card: ModelCard, change: dict[str, object], sentence: str) -> None:
+    path = card.write()
+    path.write_text(json.dumps({**json.loads(path.read_text()), **change}))
+    with pytest.raises(InputError, match=sentence) as caught:
+        ModelCard.read(path)
+    assert str(path) in str(caught.value)
+
+
+def test_other_json_is_no_card(tmp_path: Path) -> None:
+    (tmp_path / "model.json").write_text("{}")
+    with pytest.raises(InputError, match="A training writes it"):
+        ModelCard.read(tmp_path / "model.json")
+
+
+def test_a_card_without_weights_has_no_place(card: ModelCard) -> None:
+    with pytest.raises(ValueError, match="with_weights first"):
+        replace(card, weights=None).write()
