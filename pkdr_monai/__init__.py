@@ -24,6 +24,7 @@ _MODULES = (
     "metrics",
     "modalities",
     "model_card",
+    "models",
     "networks",
     "overrides",
     "packaging",

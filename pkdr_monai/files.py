@@ -80,6 +80,9 @@ def content_hash(content: Any) -> str:
 def file_hash(path: str | Path) -> str:
     """Return the SHA-256 of a file, however large.
 
+    Raises:
+        InputError: when it cannot be read.
+
     Example:
         >>> import tempfile
         >>> path = Path(tempfile.mkdtemp()) / "empty"
@@ -88,7 +91,10 @@ def file_hash(path: str | Path) -> str:
         'e3b0c44298fc'
     """
     digest = hashlib.sha256()
-    with Path(path).open("rb") as file:
-        while block := file.read(2**20):
-            digest.update(block)
+    try:
+        with Path(path).open("rb") as file:
+            while block := file.read(2**20):
+                digest.update(block)
+    except OSError as error:
+        raise InputError(f"cannot read {path}: {error.strerror or error}. Check the path.") from error
     return digest.hexdigest()

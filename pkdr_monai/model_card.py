@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -11,11 +10,11 @@ from typing import Any
 
 from pkdr_monai import __version__
 from pkdr_monai.errors import InputError
-from pkdr_monai.files import read_json, write_json
+from pkdr_monai.files import file_hash, read_json, write_json
 from pkdr_monai.modalities import parse_modalities
 from pkdr_monai.regions import REGIONS, scheme_labels
 
-__all__ = ["Evaluation", "ModelCard", "data_source", "file_hash"]
+__all__ = ["Evaluation", "ModelCard", "card_path", "data_source"]
 
 SYNTHETIC_PREFIX = "Phantom18_"  # the names that `pkdr data demo` gives
 NOTE = "Research software, not a medical device."
@@ -163,19 +162,3 @@ def data_source(data_list: Mapping[str, Any]) -> dict[str, Any]:
     names = [entry["case"] for section in ("training", "validation", "test") for entry in data_list.get(section, ())]
     synthetic = any(name.startswith(SYNTHETIC_PREFIX) for name in names)
     return {"name": data_list.get("name"), "hash": data_list.get("hash"), "synthetic": synthetic}
-
-
-def file_hash(path: str | Path) -> str:
-    """Return the SHA-256 of a file's bytes.
-
-    Raises:
-        InputError: when it cannot be read.
-    """
-    try:
-        with Path(path).open("rb") as file:
-            digest = hashlib.sha256()
-            for block in iter(lambda: file.read(2**20), b""):
-                digest.update(block)
-    except OSError as error:
-        raise InputError(f"cannot read {path}: {error.strerror or error}. Check the path.") from error
-    return digest.hexdigest()

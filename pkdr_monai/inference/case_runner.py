@@ -13,7 +13,6 @@ import torch
 
 from pkdr_monai.errors import InputError
 from pkdr_monai.inference.backends import resolve_precision
-from pkdr_monai.inference.models import choose_models
 from pkdr_monai.inference.predictor import Predictor, load_predictor, scan_probabilities
 from pkdr_monai.inference.records import (
     RECORD,
@@ -29,6 +28,7 @@ from pkdr_monai.inference.scans import Scan
 from pkdr_monai.inference.settings import Settings
 from pkdr_monai.inference.statements import NOTE, describe_model, describe_volumes, warnings_about
 from pkdr_monai.model_card import ModelCard
+from pkdr_monai.models import choose_models
 
 __all__ = ["CaseRunner", "Tell"]
 

@@ -13,11 +13,11 @@ import torch
 from pkdr_monai.errors import InputError
 from pkdr_monai.handlers.run_record import environment
 from pkdr_monai.inference.case_runner import CaseRunner, Tell
-from pkdr_monai.inference.models import find_models, read_model
 from pkdr_monai.inference.records import write_record
 from pkdr_monai.inference.scans import find_scans
 from pkdr_monai.inference.settings import Settings
 from pkdr_monai.inference.statements import NOTE, bundle_command
+from pkdr_monai.models import find_models, read_model
 
 __all__ = ["predict"]
 

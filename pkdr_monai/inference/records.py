@@ -8,10 +8,10 @@ from typing import Any
 
 from pkdr_monai import __version__
 from pkdr_monai.errors import InputError
-from pkdr_monai.files import content_hash, read_json, write_json
+from pkdr_monai.files import content_hash, file_hash, read_json, write_json
 from pkdr_monai.inference.scans import Scan
 from pkdr_monai.inference.settings import Settings
-from pkdr_monai.model_card import ModelCard, file_hash
+from pkdr_monai.model_card import ModelCard
 
 __all__ = ["RECORD", "case_inputs", "case_key", "clear_results", "finished_record", "write_record"]
 

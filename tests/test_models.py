@@ -1,3 +1,4 @@
+# ruff: noqa: F811 (pytest hands fixtures over by their names)
 """Models are found by their cards, and the right one is chosen for what is at hand."""
 
 from __future__ import annotations
@@ -9,9 +10,10 @@ from pathlib import Path
 import pytest
 
 from pkdr_monai.errors import InputError
-from pkdr_monai.inference.models import choose_models, default_folders, find_models, read_model
 from pkdr_monai.modalities import MODALITIES
 from pkdr_monai.model_card import Evaluation, ModelCard
+from pkdr_monai.models import choose_models, default_folders, find_models, read_model
+from tests.inference.conftest import cohort, make_model, runs, scan  # noqa: F401
 
 
 def card(name: str, *modalities: str, dice: float | None = None) -> ModelCard:

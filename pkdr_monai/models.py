@@ -11,7 +11,7 @@ from pkdr_monai.errors import InputError
 from pkdr_monai.modalities import MODALITIES
 from pkdr_monai.model_card import ModelCard, card_path
 
-__all__ = ["choose_models", "default_folders", "find_models", "read_model"]
+__all__ = ["choose_models", "default_folders", "find_models", "list_models", "read_model"]
 
 DEPTH = 4  # levels of folders to look into, so that a slip does not walk a whole disk
 CARD, WEIGHTS = "model.json", "model.pt"
@@ -36,12 +36,9 @@ def find_models(folders: Sequence[str | Path] = ()) -> list[ModelCard]:
         InputError: when there is no model, or a card cannot be read.
     """
     searched = [Path(folder) for folder in folders] or default_folders()
-    for folder in folders:
-        if not Path(folder).is_dir():
-            raise InputError(f"there is no folder {folder} to look for models in: check --models.")
-    files = [path for folder in searched for path in _files(folder)]
-    cards = [ModelCard.read(path) for path in dict.fromkeys(files) if path.name == CARD]
+    cards = list_models(searched if folders else [folder for folder in searched if folder.is_dir()])
     if not cards:
+        files = (path for folder in searched for path in _files(folder))
         looked = ", ".join(map(str, searched))
         bare = next((path for path in files if path.name == WEIGHTS), None)
         if bare is not None:
@@ -49,6 +46,20 @@ def find_models(folders: Sequence[str | Path] = ()) -> list[ModelCard]:
                 f"{bare} has no {CARD} beside it: evaluate it (bundle/configs/evaluate.json) to write one."
             )
         raise InputError(f"no model found in {looked}: {HOW_TO_GET_ONE}.")
+    return cards
+
+
+def list_models(folders: Sequence[str | Path]) -> list[ModelCard]:
+    """Return the cards below some folders, by name; there may be none.
+
+    Raises:
+        InputError: when a folder is absent, or a card cannot be read.
+    """
+    for folder in folders:
+        if not Path(folder).is_dir():
+            raise InputError(f"there is no folder {folder} to look for models in: check --models.")
+    files = [path for folder in folders for path in _files(Path(folder))]
+    cards = [ModelCard.read(path) for path in dict.fromkeys(files) if path.name == CARD]
     return sorted(cards, key=lambda card: card.name)
 
 

@@ -1,0 +1,62 @@
+"""``pkdr evaluate``: score a trained model on the cases of a data list."""
+
+from pathlib import Path
+from typing import Any
+
+from pkdr_monai.terminal import choice, echo, switch, verb
+
+__all__ = ["evaluate"]
+
+
+@verb(split=choice("training", "validation", "test"), dry_run=switch)
+def evaluate(
+    run: str,
+    *,
+    dataset_dir: str = "data",
+    data_list_file: str = "datalist.json",
+    split: str = "test",
+    output_dir: str | None = None,
+    dry_run: bool = False,
+) -> None:
+    """Score a model on cases whose labels are known: Dice and HD95 of each case, on its own grid.
+
+    The tables are in RUN/evaluation/. `pkdr predict` tells from then on what to expect of the model. The equivalent
+    command of MONAI is printed first.
+    Example: pkdr evaluate runs/pkdr_t2 --dataset_dir BraTS2018 --data_list_file brats2018.json
+
+    Args:
+        run: folder of a training, such as runs/pkdr_t2, or its model.pt.
+        dataset_dir: folder of the data set.
+        data_list_file: its division, as pkdr data split writes it.
+        split: which part of the division: training, validation or test.
+        output_dir: folder that gets evaluation/; by default that of the training.
+        dry_run: only print the command.
+    """
+    from pkdr_monai.models import read_model
+    from pkdr_monai.workflow import command_line, find_configs, run_bundle
+
+    card = read_model(run)
+    weights = Path(str(card.weights))
+    files = [find_configs() / name for name in ("train.json", "evaluate.json")]
+    options: dict[str, Any] = {
+        "dataset_dir": dataset_dir,
+        "data_list_file": data_list_file,
+        "evaluation_split": split,
+        "modality": "+".join(card.modalities),
+        "network_def": card.network,
+        "spacing": list(card.spacing),
+        "roi_size": list(card.roi_size),
+        "checkpoint": str(weights),
+        "output_dir": output_dir or str(weights.parent.parent),
+        "run_name": card.name,
+    }
+    echo(command_line("evaluating", files, options))
+    if dry_run:
+        return
+    run_bundle("evaluating", files, options)
+    scored = read_model(weights).evaluation
+    if scored is not None:
+        means = ", ".join(f"{region.upper()} {mean:.3f}" for region, mean in scored.mean.items())
+        echo(f"{card.name} on {scored.cases} {scored.section} cases: Dice {means}")
+    echo(f"tables: {options['output_dir']}/evaluation")
+    echo("Research software, not a medical device.")

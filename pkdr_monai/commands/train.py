@@ -1,0 +1,59 @@
+"""``pkdr train``: train a teacher or a student, with every setting of the bundle as an option."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from fire.parser import DefaultParseValue
+
+from pkdr_monai.errors import InputError
+from pkdr_monai.terminal import echo, names, switch, verb
+
+__all__ = ["train"]
+
+OVERLAYS: dict[str, list[str]] = {"student": [], "teacher": ["train_teacher.json"]}
+
+
+@verb(overlays=names, dry_run=switch)
+def train(
+    what: str,
+    *,
+    dataset_dir: str = "data",
+    data_list_file: str = "datalist.json",
+    overlays: Sequence[str] = (),
+    dry_run: bool = False,
+    **settings: str,
+) -> None:
+    """Train the teacher on all four sequences, or beside it a student on one.
+
+    Every setting of bundle/configs/train.json is an option, those inside others with # between the names; one that
+    changes nothing is refused. The equivalent command of MONAI is printed first. The result is in runs/<run_name>/.
+    Examples: pkdr train teacher --dataset_dir BraTS2018 --data_list_file brats2018.json, and then
+    pkdr train student --modality t2 --dataset_dir BraTS2018 --data_list_file brats2018.json --max_epochs 300
+
+    Args:
+        what: teacher or student.
+        dataset_dir: folder of the data set.
+        data_list_file: its division, as pkdr data split writes it.
+        overlays: config files behind it, with commas between them: other methods, ablations, settings of yours.
+        dry_run: only print the command.
+        settings: for example --modality flair, --max_epochs 300, --batch_size 2, --resume true, --loss#beta 0.3.
+    """
+    from monai.bundle import ConfigParser
+
+    from pkdr_monai.overrides import check_overrides
+    from pkdr_monai.workflow import command_line, find_configs, run_bundle
+
+    if what not in OVERLAYS:
+        raise InputError(f"cannot train {what!r}: expected teacher or student.")
+    folder = find_configs()
+    files = [folder / name for name in ("train.json", *OVERLAYS[what])] + [Path(overlay) for overlay in overlays]
+    for file in files:
+        if not file.is_file():
+            raise InputError(f"no config file {file}: check --overlays.")
+    check_overrides(ConfigParser.load_config_files([str(file) for file in files]), settings)
+    options: dict[str, Any] = {"dataset_dir": dataset_dir, "data_list_file": data_list_file}
+    options |= {key: DefaultParseValue(value) for key, value in settings.items()}
+    echo(command_line("training", files, options))
+    if not dry_run:
+        run_bundle("training", files, options)
