@@ -163,9 +163,11 @@ def _tell_plan(repository: "Repository", study: "Study", plan: Sequence["Job"], 
 def _tell_results(repository: "Repository", study: "Study", cells: Sequence["Cell"]) -> None:
     """Measure what each method costs, where that is not known yet, and print the tables that the cells are of."""
     from pkdr_monai.comparison import render_tables
+    from pkdr_monai.comparison.tables import OTHERS
     from pkdr_monai.experiments.cost import complete_cost
 
     complete_cost(repository, study, cells)
+    file = repository.root / "experiments" / "tables.json"
     tables = {cell.name.split("/")[0] for cell in cells}
-    echo(render_tables(study.results, repository.root / "experiments" / "tables.json", only=tables))
+    echo(render_tables(study.results, file, only={name if name in read_json(file) else OTHERS for name in tables}))
     echo(f"results: {study.results}. Tables and figures as files: pkdr experiment report {study.results}")

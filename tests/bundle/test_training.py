@@ -127,9 +127,11 @@ def test_evaluation_scores_each_test_case(bundle: Bundle, student: Path) -> None
     bundle.run("evaluating", TRAIN, CONFIGS / "evaluate.json", **options)
     with (student / "evaluation" / "metrics.csv").open() as file:
         metrics = {row[0]: float(row[1]) for row in csv.reader(file)}
-    assert set(metrics) == {"val_mean_dice", "val_mean_dice_tc", "val_mean_dice_wt", "val_mean_dice_et"}
-    cases = (student / "evaluation" / "val_mean_dice_raw.csv").read_text().splitlines()[1:]
-    assert len(cases) == len(json.loads(bundle.data_list.read_text())["test"])
+    dice = {"val_mean_dice", "val_mean_dice_tc", "val_mean_dice_wt", "val_mean_dice_et"}
+    assert set(metrics) == {*dice, "val_hd95"}
+    for metric in ("val_mean_dice", "val_hd95"):
+        cases = (student / "evaluation" / f"{metric}_raw.csv").read_text().splitlines()[1:]
+        assert len(cases) == len(json.loads(bundle.data_list.read_text())["test"])
 
 
 def test_a_run_leaves_a_card_by_which_anyone_can_build_its_network(

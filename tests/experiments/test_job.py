@@ -1,15 +1,15 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
 
 from pkdr_monai.comparison import read_results
-from pkdr_monai.experiments import Job, Repository, Study, choose_study, make_plan
-from pkdr_monai.experiments.job import run_job
+from pkdr_monai.experiments import Job, LocalExecutor, Repository, Study, choose_study, make_plan
+from pkdr_monai.experiments.job import _portable
 from pkdr_monai.files import read_json
 from tests.experiments.conftest import ROOT
 
@@ -25,21 +25,15 @@ def smoke(tmp_path_factory: pytest.TempPathFactory) -> Study:
     return study
 
 
-@pytest.fixture(autouse=True)
-def _untouched_process(monkeypatch: pytest.MonkeyPatch) -> Any:
-    """What the bundle's ``initialize`` sets for a process of its own is taken back."""
-    import sys
-
-    monkeypatch.setattr(sys, "excepthook", sys.excepthook)
-    monkeypatch.setattr(sys, "path", list(sys.path))
-    yield
-    torch.use_deterministic_algorithms(False)
+def _run(job: Job) -> None:
+    """Do a job where it belongs, in a process of its own."""
+    assert [well for _, well in LocalExecutor().run([job])] == [True], (job.output_dir / "log.txt").read_text()
 
 
 @pytest.fixture(scope="module")
 def done(smoke: Study, repository: Repository) -> Job:
     (job,) = make_plan(repository, smoke, repository.select("table1/unimodal"), ["t2"], [0])
-    run_job(job)
+    _run(job)
     return job
 
 
@@ -72,16 +66,12 @@ def test_evaluation_alone_is_repeated_when_its_result_is_gone(done: Job) -> None
     path, weights = done.result_file("t2"), done.output_dir / "models" / "model.pt"
     before, trained = read_json(path), weights.stat().st_mtime_ns
     path.unlink()
-    run_job(done)
+    _run(done)
     assert weights.stat().st_mtime_ns == trained
     assert read_json(path)["cases"] == before["cases"]
 
 
 def test_place_of_a_data_set_is_kept_out_of_the_result(repository: Repository, smoke: Study, tmp_path: Path) -> None:
-    from dataclasses import replace
-
-    from pkdr_monai.experiments.job import _portable
-
     study = replace(smoke, cohort={"kind": "folder", "folder": "/data/secret"})
     (job,) = make_plan(repository, study, repository.select("table1/unimodal"), ["t2"], [0])
     assert all("/data/secret" not in command and "DATASET_DIR" in command for command in _portable(job))
