@@ -122,7 +122,8 @@ def _timed(step: Callable[[], None]) -> float:
 
 def _peak_memory(cell: Cell, budget: Mapping[str, Any]) -> float:
     """Return the MiB that three steps of a method need in a fresh process."""
-    context = multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["monai.bundle", "pkdr_monai.experiments.cost"])
     with context.Pool(1) as pool:
         return float(pool.apply(_steps_in_process, (cell, budget)))
 

@@ -14,6 +14,8 @@ from pkdr_monai.handlers.progress_log import duration
 
 __all__ = ["estimated_seconds", "open_jobs", "run_plan"]
 
+OVERHEAD = 6.0  # seconds that a job takes for its start, the first epoch's cache and its files
+
 
 def run_plan(plan: Sequence[Job], executor: Executor, say: Callable[[str], None], expected: float) -> list[Job]:
     """Run the jobs of a plan that have no result yet, and tell how it goes.
@@ -75,7 +77,7 @@ def estimated_seconds(jobs: Iterable[Job], results: Path, seconds_per_step: Call
         times = [seconds for cell in job.cells for seconds in known.get(cell, ())] or everything
         if not times:
             step = step or seconds_per_step()
-            times = [step * _steps_of(job)]
+            times = [OVERHEAD + step * _steps_of(job)]
         total += statistics.median(times)
     return total / workers
 

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator, Sequence
 import pytest
 
 from pkdr_monai.experiments import Job, Study, estimated_seconds, open_jobs, run_plan
+from pkdr_monai.experiments.runner import OVERHEAD
 from tests.experiments.conftest import finish
 
 Plan = Callable[..., list[Job]]
@@ -78,7 +79,7 @@ def test_estimate_rests_on_runs_of_the_same_cell_and_else_on_a_measured_step(pla
     jobs = plan("table1/unimodal", seeds=(0, 1, 2))
     measured = estimated_seconds(jobs, study.results, lambda: 2.0, workers=1)
     # 2 epochs of 2 steps; 2 validation cases twice and 2 test cases in 8 windows at a third of a crop's part of a step
-    assert measured == pytest.approx(3 * 2.0 * (4 + 6 * 8 / 3 / 2))
+    assert measured == pytest.approx(3 * (OVERHEAD + 2.0 * (4 + 6 * 8 / 3 / 2)))
     finish(jobs[0], seconds=9.0)
     assert estimated_seconds(jobs[1:], study.results, _never, workers=2) == pytest.approx(10.0)
 
