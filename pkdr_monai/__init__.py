@@ -10,6 +10,9 @@ from types import ModuleType
 
 __version__ = "0.1.0"
 
+DISCLAIMER = "Research software, not a medical device."
+"""Stands wherever results appear."""
+
 _MODULES = (
     "allocator",
     "baselines",

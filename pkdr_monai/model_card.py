@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from pkdr_monai import __version__
+from pkdr_monai import DISCLAIMER, __version__
 from pkdr_monai.errors import InputError
 from pkdr_monai.files import file_hash, read_json, write_json
 from pkdr_monai.modalities import parse_modalities
@@ -17,7 +17,6 @@ from pkdr_monai.regions import REGIONS, scheme_labels
 __all__ = ["Evaluation", "ModelCard", "card_path", "data_source"]
 
 SYNTHETIC_PREFIX = "Phantom18_"  # the names that `pkdr data demo` gives
-NOTE = "Research software, not a medical device."
 WRITE_IT = "A training writes it; an evaluation (bundle/configs/evaluate.json) writes it anew."
 
 
@@ -126,7 +125,7 @@ class ModelCard:
         if self.weights is None:
             raise ValueError("a card without weights has no place to be written to: call with_weights first.")
         content = {key: value for key, value in asdict(self).items() if key != "weights"}
-        write_json(card_path(self.weights), content | {"note": NOTE})
+        write_json(card_path(self.weights), content | {"note": DISCLAIMER})
         return card_path(self.weights)
 
     @classmethod

@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+from pkdr_monai import DISCLAIMER
 from pkdr_monai.terminal import choice, echo, switch, verb
 
 __all__ = ["evaluate"]
@@ -59,4 +60,4 @@ def evaluate(
         means = ", ".join(f"{region.upper()} {mean:.3f}" for region, mean in scored.mean.items())
         echo(f"{card.name} on {scored.cases} {scored.section} cases: Dice {means}")
     echo(f"tables: {options['output_dir']}/evaluation")
-    echo("Research software, not a medical device.")
+    echo(DISCLAIMER)

@@ -16,7 +16,6 @@ __all__ = ["info"]
 
 REQUIRED = ("torch", "monai", "pytorch-ignite", "nibabel", "fire")
 OPTIONAL = ("onnxruntime", "openvino", "mlflow", "submitit")
-DISCLAIMER = "Research software, not a medical device."
 
 
 @verb(models=names, json=switch)
@@ -40,7 +39,7 @@ def info(*, models: tuple[str, ...] = (), json: bool = False) -> None:
         "regions": list(REGIONS),
         "label_schemes": list(LABEL_SCHEMES),
         "models": [dataclasses.asdict(card) for card in list_models(folders)],
-        "note": DISCLAIMER,
+        "note": pkdr_monai.DISCLAIMER,
     }
     if json:
         echo(json_format.dumps(facts, indent=2, default=str))

@@ -14,6 +14,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from pkdr_monai import DISCLAIMER
 from pkdr_monai.comparison.scores import COLUMNS, Scores
 from pkdr_monai.comparison.statistics import PairedTest
 from pkdr_monai.files import atomic_write
@@ -29,7 +30,6 @@ TITLES = {"wt": "WT", "tc": "TC", "et": "ET", "mean": "mean of the three"}
 ROW, FRAME = 0.36, 1.5  # inches: height of a row, and of title, axis and legend together
 LINEAR, TICKS = 10, (-100, -10, -5, 0, 5, 10, 100)  # of differences, where a few cases are all or nothing
 NARROWEST = 0.1  # of Dice: a panel that shows less would blow up what is nothing
-FOOT = "Research software, not a medical device."
 
 
 @dataclass(frozen=True)
@@ -144,7 +144,7 @@ def _figure(width: float, height: float, title: str) -> Figure:
     figure = Figure(figsize=(width, height), layout="constrained")
     FigureCanvasAgg(figure)
     figure.suptitle(title, fontsize=10.5, color=INK, x=0.005, ha="left", fontweight="bold")
-    figure.supxlabel(FOOT, fontsize=7, color=GREY, x=0.99, ha="right")
+    figure.supxlabel(DISCLAIMER, fontsize=7, color=GREY, x=0.99, ha="right")
     return figure
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
+from pkdr_monai import DISCLAIMER
 from pkdr_monai.comparison.comparisons import SIGNIFICANT, compare
 from pkdr_monai.comparison.facts import facts_table, runs_table
 from pkdr_monai.comparison.figures import save_figure
@@ -20,7 +21,6 @@ from pkdr_monai.files import atomic_write
 
 __all__ = ["render_tables", "report_text", "write_report"]
 
-DISCLAIMER = "Research software, not a medical device."
 ORIGIN = "<!-- Written from study.json, runs/, cost.json and tables.json: change those, not this. -->"
 SYNTHETIC = "The cases are synthetic: scores on them compare methods and say nothing about patients."
 VALIDATION = "Scored are validation cases, which also chose the epoch of each network: the scores are too high."

@@ -11,7 +11,7 @@ from typing import Any
 
 from pkdr_monai.errors import InputError
 from pkdr_monai.files import read_json
-from pkdr_monai.modalities import MODALITIES, parse_modalities
+from pkdr_monai.modalities import modality_name
 from pkdr_monai.regions import REGIONS
 
 __all__ = ["Result", "read_results"]
@@ -110,10 +110,9 @@ def _read(path: Path) -> Result:
 def _modality(path: Path, text: str) -> str:
     """Return one spelling for one choice of sequences."""
     try:
-        chosen = parse_modalities(text)
+        return modality_name(text)
     except InputError as error:
         raise InputError(f"{path}: {error}") from error
-    return "all" if chosen == MODALITIES else "+".join(chosen)
 
 
 def _check_cases(path: Path, cases: Mapping[str, Any]) -> None:

@@ -7,6 +7,7 @@ import datetime
 import time
 from typing import Any
 
+from pkdr_monai import DISCLAIMER
 from pkdr_monai.experiments.plan import Job
 from pkdr_monai.files import read_json, write_json
 from pkdr_monai.regions import REGIONS
@@ -59,7 +60,7 @@ def _result(job: Job, modality: str, seconds: float) -> dict[str, Any]:
         "finished": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
         "commands": _portable(job),
         "cases": _cases(job, modality),
-        "note": "Research software, not a medical device.",
+        "note": DISCLAIMER,
     }
 
 

@@ -59,7 +59,7 @@ class RunRecord:
                 "cases": {part: len(data_list.get(part, ())) for part in ("training", "validation", "test")},
             },
             "environment": environment(self.device),
-            "note": "Research software, not a medical device.",
+            "note": pkdr_monai.DISCLAIMER,
         }
 
     def attach(self, engine: Engine) -> None:

@@ -12,6 +12,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from pkdr_monai import DISCLAIMER
 from pkdr_monai.files import atomic_write
 from pkdr_monai.regions import REGIONS
 
@@ -21,7 +22,6 @@ COLOURS = {"wt": "#5cb85c", "tc": "#3b9dd4", "et": "#f0c419"}
 DRAWN = ("wt", "tc", "et")  # the larger region first, so that the smaller one lies on top
 NAMES = {"wt": "WT, whole tumour", "tc": "TC, tumour core", "et": "ET, enhancing tumour"}
 CUTS = {"sagittal": 0, "coronal": 1, "axial": 2}
-FOOTER = "Research software, not a medical device."
 
 
 def draw_preview(path: Path, image: np.ndarray, regions: np.ndarray, affine: np.ndarray, lines: Sequence[str]) -> None:
@@ -60,7 +60,7 @@ def draw_preview(path: Path, image: np.ndarray, regions: np.ndarray, affine: np.
     figure.suptitle("\n".join(lines), color="white", fontsize=11)
     handles = [Line2D([], [], color=COLOURS[region], label=NAMES[region]) for region in DRAWN]
     figure.legend(handles=handles, loc="lower right", ncols=3, frameon=False, labelcolor="white", fontsize=9)
-    figure.text(0.01, 0.02, FOOTER, color="white", fontsize=9)
+    figure.text(0.01, 0.02, DISCLAIMER, color="white", fontsize=9)
     figure.subplots_adjust(left=0.01, right=0.99, top=0.82, bottom=0.09, wspace=0.03)
     with atomic_write(path) as file:
         figure.savefig(file, format="png", dpi=80)

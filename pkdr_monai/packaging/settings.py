@@ -6,13 +6,13 @@ import copy
 from collections.abc import Mapping
 from typing import Any
 
+from pkdr_monai import DISCLAIMER
 from pkdr_monai.modalities import MODALITIES
 from pkdr_monai.packaging.trained_model import TrainedModel
 
-__all__ = ["NOT_A_DEVICE", "config_of", "mark_demonstration", "metadata_of", "weights_page"]
+__all__ = ["config_of", "mark_demonstration", "metadata_of", "weights_page"]
 
 DEMONSTRATION = "Demonstration on synthetic data: the weights have never seen a patient."
-NOT_A_DEVICE = "Research software, not a medical device."
 CAUTION = """The validation score chose the epoch. It is no test result, and says nothing about other scanners, sites or
 patients. `models/exports.json` says how far each export is from these weights."""
 NAMES = dict(zip(MODALITIES, ("T1", "T1ce", "T2", "FLAIR"), strict=True))
@@ -64,7 +64,7 @@ def mark_demonstration(page: str) -> str:
         >>> mark_demonstration("# Model").splitlines()[0]
         '> **Demonstration on synthetic data: the weights have never seen a patient.**'
     """
-    return f"> **{DEMONSTRATION}**\n> {NOT_A_DEVICE}\n\n{page}"
+    return f"> **{DEMONSTRATION}**\n> {DISCLAIMER}\n\n{page}"
 
 
 def weights_page(model: TrainedModel, weights_hash: str) -> str:
@@ -90,4 +90,4 @@ def weights_page(model: TrainedModel, weights_hash: str) -> str:
         "SHA-256 of model.pt": weights_hash,
     }
     table = "\n".join(f"| {name} | {value} |" for name, value in rows.items())
-    return f"# Weights\n\n| | |\n|---|---|\n{table}\n\n{CAUTION}\n\n{NOT_A_DEVICE}\n"
+    return f"# Weights\n\n| | |\n|---|---|\n{table}\n\n{CAUTION}\n\n{DISCLAIMER}\n"
