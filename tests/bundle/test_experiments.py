@@ -17,11 +17,13 @@ from typing import Any
 import pytest
 from monai.bundle import ConfigParser
 
+from pkdr_monai.experiments import Cell, Repository
 from pkdr_monai.networks import load_weights
 
-from .conftest import CONFIGS, ROOT, TEACHER, TRAIN, Bundle
+from .conftest import CONFIGS, ROOT, TRAIN, Bundle
 
 EXPERIMENTS = sorted((ROOT / "experiments").rglob("*.yaml"))
+REPOSITORY = Repository(ROOT)
 OVERLAYS: dict[Path, dict[str, Any]] = {path: ConfigParser.load_config_file(str(path)) for path in EXPERIMENTS}
 
 
@@ -33,35 +35,22 @@ def _name(path: Path) -> str:
     return str(path.relative_to(ROOT / "experiments").with_suffix(""))
 
 
-def _teacher(path: Path) -> str | None:
-    """The run whose weights the experiment's teacher gets; ``None`` where it trains without one."""
-    config = _merged(TRAIN, path)
-    return None if config["distiller"].get("teacher") is None else Path(config["teacher_checkpoint"]).parts[1]
-
-
-def _configs_of(run: str) -> list[Path]:
-    """The overlays that train the teacher of this name."""
-    if run == "teacher":
-        return [TEACHER]
-    for path, overlay in OVERLAYS.items():
-        if overlay["run_name"] == run:
-            return [path]
-        if run == f"teacher_{path.stem}":
-            return [path, TEACHER]
-    raise LookupError(f"no config trains a run named {run!r}")
+def _teacher(path: Path) -> Cell | None:
+    """The cell that trains the experiment's teacher; ``None`` where it trains without one."""
+    return REPOSITORY.teacher_of(REPOSITORY.cells[_name(path)])
 
 
 @pytest.fixture(scope="session")
 def teacher_of(bundle: Bundle, teacher: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[[Path], Path]:
     """Train the teacher of an experiment, once for all who share it, and return its weights."""
-    runs = {"teacher": teacher}
+    runs = {"bundle/teacher": teacher}
 
     def train(path: Path) -> Path:
-        name = _teacher(path) or "teacher"  # who has none gets a path that it does not read
-        if name not in runs:
-            output_dir = tmp_path_factory.mktemp("runs") / name
-            runs[name] = bundle.train(output_dir, *_configs_of(name), max_epochs=1)
-        return runs[name] / "models" / "model.pt"
+        cell = _teacher(path) or REPOSITORY.cells["bundle/teacher"]  # who has none gets a path that it does not read
+        if cell.name not in runs:
+            output_dir = tmp_path_factory.mktemp("runs") / cell.name.replace("/", "_")
+            runs[cell.name] = bundle.train(output_dir, *cell.overlays, max_epochs=1)
+        return runs[cell.name] / "models" / "model.pt"
 
     return train
 
@@ -118,5 +107,7 @@ def test_each_has_a_run_name_of_its_own() -> None:
 
 @pytest.mark.parametrize("path", EXPERIMENTS, ids=_name)
 def test_its_teacher_is_one_that_a_config_trains(path: Path) -> None:
+    wanted = REPOSITORY.cells[_name(path)].merged["distiller"].get("teacher") is not None
     teacher = _teacher(path)
-    assert teacher is None or _configs_of(teacher)
+    assert (teacher is not None) is wanted
+    assert teacher is None or teacher.overlays
