@@ -39,6 +39,7 @@ def predict(
     window_overlap: float = 0.5,
     blend: str = "constant",
     precision: str = "auto",
+    backend: str = "auto",
     label_scheme: str | None = None,
     min_component: float = 0.0,
     save_probabilities: bool = False,
@@ -71,6 +72,7 @@ def predict(
         window_overlap: part of a window that the next one covers.
         blend: constant or gaussian: how windows that overlap are averaged.
         precision: auto, float32 or bfloat16; auto takes bfloat16 where the processor computes in it.
+        backend: torch, onnx or openvino; auto takes the fastest that pkdr bundle build checked for the model.
         label_scheme: labels to write: brats2018, brats2023 or msd; default: those the model learnt from.
         min_component: remove connected pieces below this volume in mL; 0 removes nothing.
         save_probabilities: write the probability of each region.
@@ -90,6 +92,7 @@ def predict(
         window_overlap=window_overlap,
         blend=blend,
         precision=precision,
+        backend=backend,
         label_scheme=label_scheme,
         min_component=min_component,
         save_probabilities=save_probabilities,

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 from pkdr_monai.errors import InputError
-from pkdr_monai.inference.backends import resolve_precision
+from pkdr_monai.inference.engine import Engine, choose_engine
 from pkdr_monai.inference.predictor import Predictor, load_predictor, scan_probabilities
 from pkdr_monai.inference.records import (
     RECORD,
@@ -57,13 +57,9 @@ class CaseRunner:
     device: torch.device
     tell: Tell
     command: Callable[[ModelCard], str] | None = None
+    _engines: dict[Path | None, Engine] = field(default_factory=dict)
     _loaded: dict[Path | None, Predictor] = field(default_factory=dict)
     _told: dict[str | None, ModelCard] = field(default_factory=dict)
-
-    @property
-    def precision(self) -> str:
-        """What the networks compute in."""
-        return resolve_precision(self.settings.precision, self.device)
 
     def models_used(self) -> list[dict[str, Any]]:
         """Return the models that were chosen so far, for the record."""
@@ -71,6 +67,7 @@ class CaseRunner:
             {
                 **{key: getattr(card, key) for key in ("name", "version", "sha256", "modalities", "synthetic")},
                 "weights": str(card.weights),
+                "engine": str(self._engine(card)),
                 "expected_dice": None if card.evaluation is None else vars(card.evaluation),
                 "warnings": warnings_about(card),
             }
@@ -100,7 +97,7 @@ class CaseRunner:
         refuse_two_candidates(scan)
         seen = tuple(modality for modality in scan.modalities if any(modality in card.modalities for card in cards))
         inputs = case_inputs(scan, seen)
-        key = case_key(inputs, cards, self.settings, self.precision)
+        key = case_key(inputs, cards, self.settings, [str(self._engine(card)) for card in cards])
         folder = self.output / scan.name
         record = finished_record(folder, key)
         if record is not None:
@@ -120,17 +117,25 @@ class CaseRunner:
 
     def _predictor(self, card: ModelCard) -> Predictor:
         if card.weights not in self._loaded:
-            self._loaded[card.weights] = load_predictor(card, self.precision, self.device)
+            self._loaded[card.weights] = load_predictor(card, self._engine(card), self.device)
         return self._loaded[card.weights]
+
+    def _engine(self, card: ModelCard) -> Engine:
+        if card.weights not in self._engines:
+            settings = self.settings
+            self._engines[card.weights] = choose_engine(card, settings.backend, settings.precision, self.device)
+        return self._engines[card.weights]
 
     def _introduce(self, cards: Iterable[ModelCard]) -> None:
         """Say once of each model what it is, what to expect of it, and how to run it without this package's verb."""
         for card in cards:
             if card.sha256 in self._told:
                 continue
+            engine = self._engine(card)
             self._told[card.sha256] = card
             for line in describe_model(card):
                 self.tell(line)
+            self.tell(f"  computed by {engine}")
             for warning in warnings_about(card):
                 self.tell(f"  warning: {warning}")
             if self.command is not None:

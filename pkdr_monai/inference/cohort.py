@@ -77,7 +77,7 @@ def predict(
         "status": "failed" if counts["failed"] else "finished",
         "started": started,
         "finished": _now(),
-        "settings": settings.as_dict() | {"precision": runner.precision},
+        "settings": settings.as_dict(),
         "models": runner.models_used(),
         "cases": results,
         "summary": counts,

@@ -9,10 +9,14 @@ from typing import Any
 import torch
 from monai.data import MetaTensor
 from monai.transforms import Compose, Invertd
+from torch import nn
 
 from pkdr_monai.errors import InputError
 from pkdr_monai.files import file_hash
 from pkdr_monai.inference.backends import Backend, TorchBackend
+from pkdr_monai.inference.engine import Engine
+from pkdr_monai.inference.onnx_backend import OnnxBackend
+from pkdr_monai.inference.openvino_backend import OpenVinoBackend
 from pkdr_monai.inference.preprocessing import IMAGE, preprocessing
 from pkdr_monai.inference.scans import Scan
 from pkdr_monai.inference.settings import Settings
@@ -30,12 +34,10 @@ class Predictor:
     Args:
         card: what it says of itself.
         backend: its network.
-        precision: what the network computes in, for the record.
     """
 
     card: ModelCard
     backend: Backend
-    precision: str
 
     @torch.inference_mode()
     def probabilities(self, scan: Scan, settings: Settings) -> torch.Tensor:
@@ -47,34 +49,22 @@ class Predictor:
         return _on_own_grid(data, transform)
 
 
-def load_predictor(card: ModelCard, precision: str = "auto", device: torch.device | str = "cpu") -> Predictor:
-    """Load a model's weights into its network.
+def load_predictor(card: ModelCard, engine: Engine, device: torch.device | str = "cpu") -> Predictor:
+    """Open a model in the engine that computes it.
 
     Args:
         card: the model's card, read from a disk.
-        precision: as in :class:`~pkdr_monai.inference.backends.TorchBackend`.
+        engine: as :func:`~pkdr_monai.inference.engine.choose_engine` chose it.
         device: where to compute.
 
     Raises:
         InputError: when the weights are absent, damaged, or not those that the card speaks of.
     """
-    if card.weights is None or not card.weights.is_file():
-        raise InputError(f"there is no checkpoint at {card.weights}, which model {card.name} needs: copy it there.")
-    network = build_network(card.network)
-    channels = getattr(network, "in_channels", len(card.modalities))
-    if channels != len(card.modalities):
-        raise InputError(
-            f"{card.weights}: its card names the modalities {', '.join(card.modalities)}, but its network takes "
-            f"{channels} channels; it is the card of another checkpoint, so evaluate this one anew."
-        )
-    load_weights(network, card.weights)
-    if file_hash(card.weights) != card.sha256:
-        raise InputError(
-            f"{card.weights} is not the file that its card speaks of (their SHA-256 differ): "
-            "copy both from one place, or evaluate the model anew."
-        )
-    backend = TorchBackend(network.eval(), precision, device)
-    return Predictor(card, backend, backend.precision)
+    if engine.path is None:
+        return Predictor(card, TorchBackend(_network(card), engine.precision, device))
+    if engine.backend == "onnx":
+        return Predictor(card, OnnxBackend(engine.path))
+    return Predictor(card, OpenVinoBackend(engine.path, engine.precision))
 
 
 def scan_probabilities(scan: Scan, predictors: Sequence[Predictor], settings: Settings) -> torch.Tensor:
@@ -95,6 +85,26 @@ def scan_probabilities(scan: Scan, predictors: Sequence[Predictor], settings: Se
     for predictor in predictors[1:]:
         total = total + predictor.probabilities(scan, settings)
     return _nested(total / len(predictors))
+
+
+def _network(card: ModelCard) -> nn.Module:
+    """Return the network of a card with its weights, which have to be the ones that it speaks of."""
+    if card.weights is None or not card.weights.is_file():
+        raise InputError(f"there is no checkpoint at {card.weights}, which model {card.name} needs: copy it there.")
+    network = build_network(card.network)
+    channels = getattr(network, "in_channels", len(card.modalities))
+    if channels != len(card.modalities):
+        raise InputError(
+            f"{card.weights}: its card names the modalities {', '.join(card.modalities)}, but its network takes "
+            f"{channels} channels; it is the card of another checkpoint, so evaluate this one anew."
+        )
+    load_weights(network, card.weights)
+    if file_hash(card.weights) != card.sha256:
+        raise InputError(
+            f"{card.weights} is not the file that its card speaks of (their SHA-256 differ): "
+            "copy both from one place, or evaluate the model anew."
+        )
+    return network.eval()
 
 
 def _on_own_grid(data: Mapping[str, Any], transform: Compose) -> torch.Tensor:

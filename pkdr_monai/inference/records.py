@@ -33,15 +33,15 @@ def case_inputs(scan: Scan, modalities: Sequence[str]) -> dict[str, dict[str, An
 
 
 def case_key(
-    inputs: Mapping[str, Mapping[str, Any]], cards: Sequence[ModelCard], settings: Settings, precision: str
+    inputs: Mapping[str, Mapping[str, Any]], cards: Sequence[ModelCard], settings: Settings, engines: Sequence[str]
 ) -> str:
-    """Return a hash of all that determines the result of a case: images, models, settings, version.
+    """Return a hash of all that determines the result of a case: images, models, settings, engines, version.
 
     Where a file lies does not matter, only what it holds.
     """
     content = {modality: (told["sha256"], told["channel"]) for modality, told in inputs.items()}
     models = [(card.sha256, card.modalities, card.network, card.spacing, card.roi_size) for card in cards]
-    return content_hash([content, models, settings.as_dict(), precision, __version__])
+    return content_hash([content, models, settings.as_dict(), list(engines), __version__])
 
 
 def finished_record(folder: Path, key: str) -> dict[str, Any] | None:

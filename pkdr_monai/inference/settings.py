@@ -14,6 +14,7 @@ CHOICES = {
     "use": ("best", "all"),
     "blend": ("constant", "gaussian"),
     "precision": ("auto", "float32", "bfloat16"),
+    "backend": ("auto", "torch", "onnx", "openvino"),
 }
 
 
@@ -31,6 +32,8 @@ class Settings:
             whole patches.
         blend: how windows that overlap are averaged, ``"constant"`` or ``"gaussian"``, which trusts their middles more.
         precision: ``"bfloat16"``, ``"float32"``, or ``"auto"``: bfloat16 where the processor computes in it.
+        backend: what computes the network, ``"torch"``, ``"onnx"``, ``"openvino"``, or ``"auto"``: the fastest whose
+            result was checked; see :func:`~pkdr_monai.inference.engine.choose_engine`.
         label_scheme: label values to write; ``None`` for those that the model learnt from.
         min_component: connected pieces of a region smaller than this are removed, in mL; 0 removes nothing.
         save_probabilities: write the probability of each region.
@@ -51,6 +54,7 @@ class Settings:
     window_overlap: float = 0.5
     blend: str = "constant"
     precision: str = "auto"
+    backend: str = "auto"
     label_scheme: str | None = None
     min_component: float = 0.0
     save_probabilities: bool = False

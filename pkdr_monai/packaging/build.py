@@ -11,8 +11,9 @@ from typing import Any
 import pkdr_monai
 from pkdr_monai.errors import InputError
 from pkdr_monai.files import file_hash, read_json
+from pkdr_monai.inference.engine import EXPORTS
 from pkdr_monai.packaging.archive import write_archive
-from pkdr_monai.packaging.checked_exports import RECORD, checked_exports
+from pkdr_monai.packaging.checked_exports import checked_exports
 from pkdr_monai.packaging.large_files import LARGE_FILES, large_files_page
 from pkdr_monai.packaging.settings import config_of, mark_demonstration, metadata_of, weights_page
 from pkdr_monai.packaging.trained_model import TrainedModel, read_trained_model
@@ -103,7 +104,7 @@ def _adapted(source: Path, model: TrainedModel, demonstration: bool) -> Content:
 def _weights(model: TrainedModel, record: dict[str, Any]) -> Content:
     """Return the weights, the exports that are offered, and what describes them."""
     offered = [name for entry in record["exports"] if entry["offered"] for name in entry["sha256"]]
-    names = ["model.pt", RECORD, *offered, *(["model.json"] if (model.folder / "model.json").is_file() else [])]
+    names = ["model.pt", EXPORTS, *offered, *(["model.json"] if (model.folder / "model.json").is_file() else [])]
     return {f"models/{name}": model.folder / name for name in names}
 
 

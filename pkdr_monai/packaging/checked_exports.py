@@ -1,4 +1,7 @@
-"""A model's exports: written beside its weights, compared with them once, and recorded with the result."""
+"""A model's exports: written beside its weights, compared with them once, and recorded with the result.
+
+PyTorch's own faster ways, with batch norm folded and in bfloat16, are compared and recorded with them.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +18,11 @@ from pkdr_monai.data import inference_items
 from pkdr_monai.data.phantom import write_cohort
 from pkdr_monai.files import content_hash, file_hash, read_json, write_json
 from pkdr_monai.handlers.run_record import environment
-from pkdr_monai.packaging.comparison import MAX_LOGIT_DIFFERENCE, MIN_DICE, Comparison, compare, open_export
+from pkdr_monai.inference.backends import TorchBackend, resolve_precision
+from pkdr_monai.inference.engine import EXPORTS, Engine
+from pkdr_monai.inference.onnx_backend import OnnxBackend
+from pkdr_monai.inference.openvino_backend import OpenVinoBackend
+from pkdr_monai.packaging.comparison import BOUNDS, Comparison, compare
 from pkdr_monai.packaging.exports import (
     BACKENDS,
     export_onnx,
@@ -25,9 +32,17 @@ from pkdr_monai.packaging.exports import (
 )
 from pkdr_monai.packaging.trained_model import TrainedModel
 
-__all__ = ["RECORD", "checked_exports"]
+__all__ = ["checked_exports"]
 
-RECORD = "exports.json"
+ENGINES = (
+    Engine("torchscript", "float32"),
+    Engine("onnx", "float32"),
+    Engine("openvino", "float32"),
+    Engine("openvino", "bfloat16"),
+    Engine("torch", "float32"),
+    Engine("torch", "bfloat16"),
+)
+CPU = torch.device("cpu")
 FIELD_OF_VIEW = 240.0  # millimetres along the first axis of a BraTS volume
 
 
@@ -51,12 +66,13 @@ def checked_exports(
         tell: gets a line for each export.
 
     Returns:
-        The record: ``"model"`` and its ``"sha256"``; ``"exports"``, for each ``"backend"``, ``"file"``, ``"sha256"`` by
-        file, ``"max_logit_difference"``, ``"dice"`` by region, ``"time_ratio"`` to PyTorch in float32, ``"offered"``
-        and, where it is not, the ``"reason"``; the ``"bounds"``, the ``"volume"`` and the ``"environment"``.
+        The record: ``"model"`` and its ``"sha256"``; ``"exports"``, for each ``"backend"`` and ``"precision"``,
+        ``"file"``, ``"sha256"`` by file, ``"max_logit_difference"``, ``"dice"`` by region, ``"time_ratio"`` to eager
+        PyTorch in float32, ``"offered"`` and, where it is not, the ``"reason"``; the ``"bounds"``, the ``"volume"`` and
+        the ``"environment"``.
     """
     identity = {"model": "model.pt", "sha256": file_hash(model.weights), "metadata_hash": content_hash(metadata)}
-    path = model.folder / RECORD
+    path = model.folder / EXPORTS
     if path.is_file():
         record = read_json(path)
         if _is_current(record, identity, model.folder):
@@ -64,29 +80,33 @@ def checked_exports(
             return record
     image = _volume(model.modalities, config, shape)
     network = model.load()
-    written = _export(network, model.folder, metadata, config)
-    found = compare(
-        network, {name: open_export(file) for name, file in written.items()}, image, model.roi_size, config["overlap"]
-    )
+    _export(network, model.folder, metadata, config)
+    engines = {str(engine): _open(engine, network, model.folder) for engine in ENGINES if _hindrance(engine) is None}
+    found = compare(network, engines, image, model.roi_size, config["overlap"])
     record = {
         **identity,
-        "exports": [_entry(name, model.folder, found.get(name)) for name in BACKENDS],
-        "bounds": {"max_logit_difference": MAX_LOGIT_DIFFERENCE, "dice": MIN_DICE},
+        "exports": [_entry(engine, model.folder, found.get(str(engine))) for engine in ENGINES],
+        "bounds": BOUNDS,
         "volume": {"content": "synthetic", "shape": list(shape), "preprocessed": list(image.shape[2:])},
-        "environment": environment(torch.device("cpu")),
+        "environment": environment(CPU),
     }
-    for entry in record["exports"]:
-        tell(_line(entry))
+    for engine, entry in zip(ENGINES, record["exports"], strict=True):
+        tell(_line(engine, entry))
     write_json(path, record)
     return record
 
 
 def _is_current(record: Mapping[str, Any], identity: Mapping[str, Any], folder: Path) -> bool:
-    """Whether a record is of these weights, its files are there unchanged, and what it left out is still missing."""
+    """Whether a record is of these weights and engines, its files are unchanged, and what it left out still lacks."""
     if any(record.get(name) != value for name, value in identity.items()):
         return False
-    for entry in record["exports"]:
-        if entry["file"] is None and not missing_packages(entry["backend"]):
+    entries = record["exports"]
+    if [(entry["backend"], entry.get("precision")) for entry in entries] != [
+        (engine.backend, engine.precision) for engine in ENGINES
+    ]:
+        return False
+    for engine, entry in zip(ENGINES, entries, strict=True):
+        if entry["file"] is None and _hindrance(engine) is None:
             return False
         for name, digest in entry["sha256"].items():
             if not (folder / name).is_file() or file_hash(folder / name) != digest:
@@ -94,17 +114,32 @@ def _is_current(record: Mapping[str, Any], identity: Mapping[str, Any], folder: 
     return True
 
 
-def _export(
-    network: nn.Module, folder: Path, metadata: Mapping[str, Any], config: Mapping[str, Any]
-) -> dict[str, Path]:
-    """Write the exports whose packages are there, and return their files by name."""
+def _hindrance(engine: Engine) -> str | None:
+    """Return why an engine cannot be tried here, or ``None``."""
+    if missing := missing_packages(engine.backend):
+        return f"{', '.join(missing)} not installed"
+    if engine.precision == "bfloat16" and resolve_precision("auto", CPU) != "bfloat16":
+        return "this processor does not compute in bfloat16"
+    return None
+
+
+def _export(network: nn.Module, folder: Path, metadata: Mapping[str, Any], config: Mapping[str, Any]) -> None:
+    """Write the exports whose packages are there."""
     paths = {name: folder / files[0] for name, files in BACKENDS.items() if not missing_packages(name)}
     export_torchscript(network, paths["torchscript"], metadata, config)
     if "onnx" in paths:
         export_onnx(network, paths["onnx"])
     if "openvino" in paths:
         export_openvino(paths["onnx"], paths["openvino"])
-    return paths
+
+
+def _open(engine: Engine, network: nn.Module, folder: Path) -> Callable[[Tensor], Tensor]:
+    if engine.backend == "torch":
+        return TorchBackend(network, engine.precision)
+    path = folder / BACKENDS[engine.backend][0]
+    if engine.backend == "torchscript":
+        return torch.jit.load(path, map_location="cpu").eval()
+    return OnnxBackend(path) if engine.backend == "onnx" else OpenVinoBackend(path, engine.precision)
 
 
 def _volume(modalities: Sequence[str], config: Mapping[str, Any], shape: Sequence[int]) -> Tensor:
@@ -117,15 +152,16 @@ def _volume(modalities: Sequence[str], config: Mapping[str, Any], shape: Sequenc
         return torch.as_tensor(preprocessing(item)["image"])[None].contiguous()
 
 
-def _entry(backend: str, folder: Path, comparison: Comparison | None) -> dict[str, Any]:
+def _entry(engine: Engine, folder: Path, comparison: Comparison | None) -> dict[str, Any]:
+    entry: dict[str, Any] = {"backend": engine.backend, "precision": engine.precision}
     if comparison is None:
-        missing = ", ".join(missing_packages(backend))
-        return {"backend": backend, "file": None, "sha256": {}, "offered": False, "reason": f"{missing} not installed"}
-    fault = comparison.fault
+        return {**entry, "file": None, "sha256": {}, "offered": False, "reason": _hindrance(engine)}
+    fault = comparison.fault(engine.precision)
+    files = BACKENDS.get(engine.backend, ("model.pt",))
     return {
-        "backend": backend,
-        "file": BACKENDS[backend][0],
-        "sha256": {name: file_hash(folder / name) for name in BACKENDS[backend]},
+        **entry,
+        "file": files[0],
+        "sha256": {name: file_hash(folder / name) for name in files},
         "max_logit_difference": comparison.max_logit_difference,
         "dice": dict(comparison.dice),
         "time_ratio": round(comparison.time_ratio, 3),
@@ -134,12 +170,13 @@ def _entry(backend: str, folder: Path, comparison: Comparison | None) -> dict[st
     }
 
 
-def _line(entry: Mapping[str, Any]) -> str:
-    backend = entry["backend"]
+def _line(engine: Engine, entry: Mapping[str, Any]) -> str:
     if entry["file"] is None:
-        return f"{backend}: not exported; to have it, pip install {' '.join(missing_packages(backend))} and build again"
+        missing = " ".join(missing_packages(engine.backend))
+        remedy = f"; to have it, pip install {missing} and build again" if missing else ""
+        return f"{engine}: not tried, since {entry['reason']}{remedy}"
     measured = (
         f"logits differ by {entry['max_logit_difference']:.1e} at most, Dice with PyTorch's segmentation "
         f"{min(entry['dice'].values()):.4f} or more, time {entry['time_ratio']:.2f} of PyTorch's"
     )
-    return f"{backend}: {measured}" + ("" if entry["offered"] else f"; NOT offered, since {entry['reason']}")
+    return f"{engine}: {measured}" + ("" if entry["offered"] else f"; NOT offered, since {entry['reason']}")

@@ -1,25 +1,29 @@
-"""How far an export is from the network that it was made of, and how much faster: float32 PyTorch beside the others."""
+"""How far an engine is from the network itself, and how much faster: eager PyTorch in float32 beside the others."""
 
 from __future__ import annotations
 
+import math
 import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
 from monai.inferers import SlidingWindowInferer
 from monai.metrics import compute_dice
 from torch import Tensor
 
-from pkdr_monai.errors import InputError
 from pkdr_monai.regions import REGIONS
 
-__all__ = ["MAX_LOGIT_DIFFERENCE", "MIN_DICE", "Comparison", "compare", "open_export"]
+__all__ = ["BOUNDS", "MAX_LOGIT_DIFFERENCE", "Comparison", "compare"]
 
 MAX_LOGIT_DIFFERENCE = 1e-3
-MIN_DICE = 0.999
+BOUNDS = {
+    "float32": {"max_logit_difference": MAX_LOGIT_DIFFERENCE, "dice": 0.999},
+    "bfloat16": {"dice": 0.995},  # rounding moves large logits most, where nothing depends on it
+}
+"""How far an engine may be from PyTorch in float32, by what it computes in."""
+
 WARM_UP = 2  # passes before the clock runs: TorchScript watches the first and compiles in the second
 
 Predictor = Callable[[Tensor], Tensor]
@@ -39,37 +43,37 @@ class Comparison:
     dice: Mapping[str, float]
     time_ratio: float
 
-    @property
-    def fault(self) -> str | None:
-        """Why the export may not be offered, or ``None``."""
-        if not self.max_logit_difference <= MAX_LOGIT_DIFFERENCE:  # so that NaN is a fault too
-            return f"a logit differs by {self.max_logit_difference:.2g}, more than {MAX_LOGIT_DIFFERENCE:g}"
+    def fault(self, precision: str) -> str | None:
+        """Return why an engine that computes in a precision may not be offered, or ``None``."""
+        largest, least = BOUNDS[precision].get("max_logit_difference", math.inf), BOUNDS[precision]["dice"]
+        if not self.max_logit_difference <= largest:  # so that NaN is a fault too
+            return f"a logit differs by {self.max_logit_difference:.2g}, more than {largest:g}"
         region = min(self.dice, key=lambda name: self.dice[name])
-        if self.dice[region] < MIN_DICE:
-            return f"the Dice of its {region.upper()} with PyTorch's is {self.dice[region]:.4f}, less than {MIN_DICE}"
+        if self.dice[region] < least:
+            return f"the Dice of its {region.upper()} with PyTorch's is {self.dice[region]:.4f}, less than {least}"
         return None
 
 
 @torch.inference_mode()
 def compare(
-    network: Predictor, exports: Mapping[str, Predictor], image: Tensor, roi_size: Sequence[int], overlap: float = 0.5
+    network: Predictor, engines: Mapping[str, Predictor], image: Tensor, roi_size: Sequence[int], overlap: float = 0.5
 ) -> dict[str, Comparison]:
-    """Segment one image with every export side by side, window by window, and compare each with the network.
+    """Segment one image with every engine side by side, window by window, and compare each with the network.
 
     All see each window in turn, so that other work on the machine slows none of them alone. Before the clock runs, each
     sees the first window twice, since engines prepare themselves then.
 
     Args:
         network: the reference, on the CPU in float32.
-        exports: predictors by name.
+        engines: predictors by name.
         image: preprocessed, ``(1, M, X, Y, Z)``.
         roi_size: window in voxels.
         overlap: of neighbouring windows.
 
     Returns:
-        The comparison of each export.
+        The comparison of each engine.
     """
-    predictors: dict[str, Predictor] = {"": network, **exports}
+    predictors: dict[str, Predictor] = {"": network, **engines}
     seconds: dict[str, list[float]] = {name: [] for name in predictors}
 
     def side_by_side(window: Tensor) -> Tensor:  # (1, 3 x predictors, x, y, z)
@@ -92,36 +96,8 @@ def compare(
             dict(zip(REGIONS, _agreement(logits, reference), strict=True)),
             statistics.median(seconds[name]) / unit,
         )
-        for name, logits in zip(exports, others, strict=True)
+        for name, logits in zip(engines, others, strict=True)
     }
-
-
-def open_export(path: str | Path) -> Predictor:
-    """Return what predicts with an exported file on the CPU, in float32 and with as many threads as PyTorch has.
-
-    Args:
-        path: ``model.ts``, ``model.onnx`` or ``model.xml``.
-
-    Raises:
-        InputError: when the file is none of these.
-    """
-    path, threads = Path(path), torch.get_num_threads()
-    if path.suffix == ".ts":
-        return torch.jit.load(path, map_location="cpu").eval()
-    if path.suffix == ".onnx":
-        import onnxruntime
-
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads
-        session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
-        return lambda image: torch.from_numpy(session.run(None, {"image": image.numpy()})[0])
-    if path.suffix == ".xml":
-        import openvino
-
-        settings = {"INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": threads}
-        compiled = openvino.Core().compile_model(path, "CPU", settings)
-        return lambda image: torch.from_numpy(compiled(image.numpy())[0].copy())
-    raise InputError(f"{path} is no export: expected model.ts, model.onnx or model.xml.")
 
 
 def _agreement(logits: Tensor, reference: Tensor) -> list[float]:

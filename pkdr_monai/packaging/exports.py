@@ -35,6 +35,7 @@ NEEDS: dict[str, tuple[str, ...]] = {
     "torchscript": (),
     "onnx": ("onnx", "onnxscript", "onnxruntime"),
     "openvino": ("onnx", "onnxscript", "onnxruntime", "openvino"),  # it is made from the ONNX file
+    "torch": (),
 }
 """The packages that each export needs beyond this one's own."""
 

@@ -10,9 +10,9 @@ from typing import Any
 
 from pkdr_monai.errors import InputError
 from pkdr_monai.files import file_hash, read_json
+from pkdr_monai.inference.engine import EXPORTS
 from pkdr_monai.networks import read_tensors
 from pkdr_monai.packaging.archive import unpack_archive
-from pkdr_monai.packaging.checked_exports import RECORD
 from pkdr_monai.packaging.exports import BACKENDS
 from pkdr_monai.packaging.large_files import read_large_files
 from pkdr_monai.packaging.metadata_schema import check_metadata
@@ -30,7 +30,7 @@ NEEDED = (
     "pkdr_monai/__init__.py",
 )
 WEIGHTS = "models/model.pt"
-IN_MODELS = {"model.json", RECORD, "README.md", *(name for names in BACKENDS.values() for name in names)}
+IN_MODELS = {"model.json", EXPORTS, "README.md", *(name for names in BACKENDS.values() for name in names)}
 VERSION = re.compile(r'^__version__ = "([^"]+)"', re.MULTILINE)
 
 
@@ -95,7 +95,7 @@ def _check_directory(root: Path, hosted: dict[str, Any]) -> None:
     missing = [name for name in NEEDED if not (root / name).is_file()]
     if missing:
         raise InputError(f"{root.name} is not complete: it has no {missing[0]}. Build it anew with pkdr bundle build.")
-    exports = root / "models" / RECORD
+    exports = root / "models" / EXPORTS
     if exports.is_file() and not (root / WEIGHTS).is_file() and WEIGHTS not in hosted:
         raise InputError(f"{root.name} has exports and no weights: {WEIGHTS} is neither there nor in large_files.yml.")
 
@@ -133,14 +133,14 @@ def _check_models(root: Path, hosted: dict[str, Any]) -> None:
         elif name.removeprefix("models/") not in IN_MODELS:
             raise InputError(f"{root.name} holds {name}, which no build puts there. Remove it.")
     expected = {name: entry["hash_val"] for name, entry in hosted.items() if entry["hash_type"] == "sha256"}
-    if (root / "models" / RECORD).is_file():
-        record = read_json(root / "models" / RECORD)
+    if (root / "models" / EXPORTS).is_file():
+        record = read_json(root / "models" / EXPORTS)
         expected[WEIGHTS] = record["sha256"]
         for entry in record["exports"]:
             expected |= {f"models/{name}": digest for name, digest in entry["sha256"].items() if entry["offered"]}
     for name, digest in expected.items():
         if not (root / name).is_file():
             if name not in hosted:
-                raise InputError(f"{root.name} has no {name}, which models/{RECORD} lists.")
+                raise InputError(f"{root.name} has no {name}, which models/{EXPORTS} lists.")
         elif file_hash(root / name) != digest:
             raise InputError(f"{root.name}: {name} is not the file that was checked: its hash differs. Do not use it.")

@@ -80,8 +80,6 @@ def test_labels_are_those_of_the_bundles_inference(cohort: Path, runs: Path, tmp
 class Bright:
     """A backend that calls the brightest twentieth tumour, blurred: where that is does not depend on the grid."""
 
-    precision = "float32"
-
     def __init__(self, *_: object) -> None:
         pass
 

@@ -12,14 +12,17 @@ import pytest
 import torch
 
 from pkdr_monai.errors import InputError
+from pkdr_monai.inference.engine import Engine
 from pkdr_monai.inference.predictor import load_predictor, scan_probabilities
 from pkdr_monai.inference.scans import Scan
 from pkdr_monai.inference.settings import Settings
 from pkdr_monai.model_card import ModelCard, card_path
 
+EXACT = Engine("torch", "float32")
+
 
 def test_probabilities_are_nested_on_the_scans_grid(scan: Scan, runs: Path) -> None:
-    predictor = load_predictor(ModelCard.read(runs / "pkdr_flair" / "models" / "model.json"), "float32")
+    predictor = load_predictor(ModelCard.read(runs / "pkdr_flair" / "models" / "model.json"), EXACT)
     probabilities = scan_probabilities(scan, [predictor], Settings())
     assert probabilities.shape == (3, *nib.load(scan.paths(["flair"])[0]).shape)
     assert probabilities.dtype == torch.float32
@@ -29,7 +32,7 @@ def test_probabilities_are_nested_on_the_scans_grid(scan: Scan, runs: Path) -> N
 
 def test_several_models_are_averaged(scan: Scan, runs: Path) -> None:
     cards = [ModelCard.read(runs / name / "models" / "model.json") for name in ("pkdr_flair", "pkdr_t2")]
-    one, other = (load_predictor(card, "float32") for card in cards)
+    one, other = (load_predictor(card, EXACT) for card in cards)
     mean = (one.probabilities(scan, Settings()) + other.probabilities(scan, Settings())) / 2
     both = scan_probabilities(scan, [one, other], Settings())
     torch.testing.assert_close(both[2], mean[2])  # ET is the innermost: nesting leaves it
@@ -38,7 +41,7 @@ def test_several_models_are_averaged(scan: Scan, runs: Path) -> None:
 def test_low_precision_changes_little(scan: Scan, runs: Path) -> None:
     card = ModelCard.read(runs / "pkdr_flair" / "models" / "model.json")
     exact, low = (
-        load_predictor(card, precision).probabilities(scan, Settings()) for precision in ("float32", "bfloat16")
+        load_predictor(card, engine).probabilities(scan, Settings()) for engine in (EXACT, Engine("torch", "bfloat16"))
     )
     assert float((exact - low).abs().mean()) < 0.02
 
@@ -47,22 +50,22 @@ def test_weights_that_are_not_the_cards_are_refused(tmp_path: Path, make_model: 
     card = make_model(tmp_path / "one")
     torch.save({name: value + 1 for name, value in torch.load(card.weights).items()}, card.weights)
     with pytest.raises(InputError, match="is not the file that its card speaks of"):
-        load_predictor(card)
+        load_predictor(card, EXACT)
 
 
 def test_a_card_of_another_channel_count_is_refused(tmp_path: Path, make_model: Callable[..., ModelCard]) -> None:
     card = make_model(tmp_path / "one")
     with pytest.raises(InputError, match="names the modalities t1, flair, but its network takes 1 channels"):
-        load_predictor(replace(card, modalities=("t1", "flair"), weights=card.weights))
+        load_predictor(replace(card, modalities=("t1", "flair"), weights=card.weights), EXACT)
     content = json.loads(card_path(card.weights).read_text())
     content["network"]["in_channels"], content["modalities"] = 2, ["t1", "flair"]
     card_path(card.weights).write_text(json.dumps(content))
     with pytest.raises(InputError, match=r"stem\.0\.weight is \(2, 1, 3, 3, 3\) there and \(2, 2, 3, 3, 3\) here"):
-        load_predictor(ModelCard.read(card_path(card.weights)))
+        load_predictor(ModelCard.read(card_path(card.weights)), EXACT)
 
 
 def test_truncated_weights_are_refused(tmp_path: Path, make_model: Callable[..., ModelCard]) -> None:
     card = make_model(tmp_path / "one")
     card.weights.write_bytes(card.weights.read_bytes()[:2000])
     with pytest.raises(InputError, match="damaged or incomplete"):
-        load_predictor(card)
+        load_predictor(card, EXACT)

@@ -16,6 +16,7 @@ from pkdr_monai.inference.settings import Settings
         ({"use": "worst"}, "choose among best, all"),
         ({"blend": "mean"}, "choose among constant, gaussian"),
         ({"precision": "int8"}, "choose among auto, float32, bfloat16"),
+        ({"backend": "tensorrt"}, "choose among auto, torch, onnx, openvino"),
         ({"window_overlap": 1.0}, "below 1, got 1"),
         ({"window_overlap": float("nan")}, "below 1, got nan"),
         ({"min_component": -1.0}, "0 or more, got -1"),

@@ -3,11 +3,13 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
 from pkdr_monai.files import file_hash
+from pkdr_monai.inference.engine import Engine
 from pkdr_monai.packaging import checked_exports as module
 from pkdr_monai.packaging.checked_exports import checked_exports
 from pkdr_monai.packaging.settings import config_of
@@ -15,6 +17,7 @@ from pkdr_monai.packaging.trained_model import read_trained_model
 
 from .conftest import CHECK_SHAPE, SOURCE
 
+ENGINES = 6
 CONFIG = json.loads((SOURCE / "configs" / "inference.json").read_text())
 
 
@@ -25,7 +28,7 @@ def _export(run: Path, version: str = "1") -> tuple[dict, list[str]]:
 
 def test_the_record_tells_file_hash_difference_and_what_is_not_installed(run: Path, torchscript_alone: None) -> None:
     record, lines = _export(run)
-    script, onnx, openvino = record["exports"]
+    script, onnx, openvino, *_ = record["exports"]
     assert script["file"] == "model.ts"
     assert script["sha256"] == {"model.ts": file_hash(run / "models" / "model.ts")}
     assert script["offered"]
@@ -34,7 +37,10 @@ def test_the_record_tells_file_hash_difference_and_what_is_not_installed(run: Pa
     assert script["time_ratio"] > 0
     assert (onnx["offered"], onnx["file"]) == (False, None)
     assert openvino["reason"] == "a_package_that_is_nowhere not installed"
-    assert lines[1] == "onnx: not exported; to have it, pip install a_package_that_is_nowhere and build again"
+    assert lines[1] == (
+        "onnx in float32: not tried, since a_package_that_is_nowhere not installed; "
+        "to have it, pip install a_package_that_is_nowhere and build again"
+    )
     assert json.loads((run / "models" / "exports.json").read_text()) == record
 
 
@@ -61,21 +67,47 @@ def test_it_is_done_again_after_a_change(change: Callable[[Path], None], run: Pa
     _export(run)
     change(run)
     record, lines = _export(run)
-    assert len(lines) == 3
+    assert len(lines) == ENGINES
     assert record["exports"][0]["sha256"] == {"model.ts": file_hash(run / "models" / "model.ts")}
     assert record["sha256"] == file_hash(run / "models" / "model.pt")
 
 
 def test_it_is_done_again_with_other_metadata(run: Path, torchscript_alone: None) -> None:
     _export(run)
-    assert len(_export(run, version="2")[1]) == 3
+    assert len(_export(run, version="2")[1]) == ENGINES
+
+
+def test_it_is_done_again_when_the_processor_has_learnt_bfloat16(
+    run: Path, torchscript_alone: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "resolve_precision", lambda precision, device: "float32")
+    record, lines = _export(run)
+    assert record["exports"][-1]["reason"] == "this processor does not compute in bfloat16"
+    assert lines[-1] == "torch in bfloat16: not tried, since this processor does not compute in bfloat16"
+    assert len(_export(run)[1]) == 1
+    monkeypatch.setattr(module, "resolve_precision", lambda precision, device: "bfloat16")
+    record, lines = _export(run)
+    assert len(lines) == ENGINES
+    assert record["exports"][-1]["max_logit_difference"] > 0
+
+
+def test_pytorchs_own_faster_ways_are_checked_too(run: Path, torchscript_alone: None) -> None:
+    folded = _export(run)[0]["exports"][-2]
+    assert (folded["backend"], folded["precision"], folded["offered"]) == ("torch", "float32", True)
+    assert folded["sha256"] == {"model.pt": file_hash(run / "models" / "model.pt")}
+    assert folded["max_logit_difference"] < 1e-4
 
 
 def test_an_export_that_differs_is_not_offered(
     run: Path, torchscript_alone: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    true = module.open_export
-    monkeypatch.setattr(module, "open_export", lambda path: lambda image: true(path)(image) + 0.5)
+    true = module._open
+
+    def shifted(engine: Engine, *where: Any) -> Callable[[torch.Tensor], torch.Tensor]:
+        predict = true(engine, *where)
+        return (lambda image: predict(image) + 0.5) if engine.backend == "torchscript" else predict
+
+    monkeypatch.setattr(module, "_open", shifted)
     record, lines = _export(run)
     assert not record["exports"][0]["offered"]
     assert "NOT offered, since a logit differs by 0.5" in lines[0]
