@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import inspect
 import re
+import shlex
 from pathlib import Path
 
 import pytest
+from monai.bundle import ConfigParser
 
 from pkdr_monai.cli import Commands
+from pkdr_monai.overrides import check_overrides
 
 ROOT = Path(__file__).resolve().parents[1]
 FOLDERS = (".", "docs", "bundle/docs", "bundle/models", "experiments", "benchmarks")
@@ -15,6 +19,8 @@ DOCUMENTS = sorted(path.relative_to(ROOT) for folder in FOLDERS for path in (ROO
 LINK = re.compile(r"!?\[[^\]]*\]\(([^)\s]+)\)")
 FENCE = re.compile(r"^```python\n(.*?)^```", re.MULTILINE | re.DOTALL)
 CONFIG = re.compile(r"\b(?:bundle/configs|experiments)/[\w/]+\.(?:json|yaml)\b")
+COMMAND = r"pkdr \w|python -m monai\.bundle run |torchrun .*monai\.bundle run "
+MONAIS_OWN = {"config_file", "bundle_root", "meta_file", "logging_file", "tracking", "standalone", "nproc_per_node"}
 INVENTED = {"experiments/hint.yaml"}  # the example in CONTRIBUTING
 
 
@@ -61,6 +67,39 @@ def test_every_verb_of_the_command_line_that_is_named_is_there(document: Path) -
     named = re.findall(r"\bpkdr (data|bundle) (\w+)", _text(document))
     assert all(verb in groups[group] for group, verb in named)
     assert set(re.findall(r"^ *(?:\$ )?pkdr (\w+)", _text(document), re.MULTILINE)) <= set(dir(Commands()))
+
+
+def _commands(document: Path) -> list[list[str]]:
+    """Return the command lines of a document, each as its words; what stands for something else is left out."""
+    text = _text(document).replace("\\\n", " ")
+    lines = (line.strip().removeprefix("$ ") for line in text.splitlines() if re.match(r"^( {4,}|\w)", line))
+    return [shlex.split(line, comments=True) for line in lines if re.match(COMMAND, line) and "..." not in line]
+
+
+def _options(words: list[str]) -> list[str]:
+    return [re.split("=", word[2:], maxsplit=1)[0] for word in words if word.startswith("--")]
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=str)
+def test_every_command_names_options_that_exist(document: Path) -> None:
+    for words in _commands(document):
+        if words[0] == "pkdr":
+            verb = getattr(Commands(), words[1])
+            verb = getattr(verb, words[2]) if not inspect.isroutine(verb) and hasattr(verb, words[2]) else verb
+            parameters = inspect.signature(verb).parameters
+            unknown = [option for option in _options(words) if option.replace("-", "_") not in parameters]
+            if words[1] != "train":
+                assert not unknown, words
+                continue
+            configs = ["bundle/configs/train.json"]
+        else:
+            configs = re.findall(r"[\w/]+\.(?:json|yaml)", words[words.index("--config_file") + 1])
+            configs = [
+                config if config.startswith(("bundle", "experiments")) else f"bundle/{config}" for config in configs
+            ]
+            unknown = [option for option in _options(words) if option not in MONAIS_OWN]
+        if all((ROOT / config).is_file() for config in configs):
+            check_overrides(ConfigParser.load_config_files([str(ROOT / config) for config in configs]), unknown)
 
 
 def test_the_readme_shows_how_the_losses_are_used() -> None:
