@@ -1,5 +1,6 @@
 """The command ``pkdr``: it reads the command line, runs a verb of :mod:`pkdr_monai.commands`, and speaks plainly."""
 
+import inspect
 import os
 import sys
 from collections.abc import Sequence
@@ -78,11 +79,17 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def _suggest(trace: fire.trace.FireTrace) -> None:
-    """Add to fire's complaint about an unknown word the nearest one that it knows."""
+    """Add to fire's complaint the nearest word that it knows, for the one that it does not.
+
+    Of what is left over, that is the first; where an option is missing, it may be any that was misspelt.
+    """
+    component = trace.GetResult()
     words = trace.elements[-1].args or [""]
-    near = did_you_mean(words[0], trace.GetResult())
-    if near is not None:
-        sys.stderr.write(f"error: {words[0]} is unknown: did you mean {near}?\n")
+    for word in words if inspect.isroutine(component) else words[:1]:
+        near = did_you_mean(word, component)
+        if near is not None:
+            sys.stderr.write(f"error: {word} is unknown: did you mean {near}?\n")
+            return
 
 
 def _silent(result: object) -> object:

@@ -79,16 +79,21 @@ def did_you_mean(word: str, component: object) -> str | None:
 
     Args:
         word: the word, such as ``"--flar"``.
-        component: what fire had found before it: a verb's plan, or a group of verbs.
+        component: what fire had found before it: a verb, its plan, or a group of verbs.
 
     Example:
         >>> did_you_mean("--flar", Plan(lambda: None, ["flair", "t1"]))
         '--flair'
     """
-    option = isinstance(component, Plan) and word.startswith("-")
-    known = component._options if isinstance(component, Plan) else [name for name in dir(component) if name[0] != "_"]
-    near = difflib.get_close_matches(word.lstrip("-").partition("=")[0].replace("-", "_"), known, n=1)
-    if not near or (isinstance(component, Plan) and not option):
+    option = word.startswith("-")
+    if isinstance(component, Plan) or inspect.isroutine(component):
+        verb_options = component._options if isinstance(component, Plan) else inspect.signature(component).parameters
+        known = list(verb_options) if option else []
+    else:
+        known = [] if option else [name for name in dir(component) if name[0] != "_"]
+    name = word.lstrip("-").partition("=")[0].replace("-", "_")
+    near = [] if name in known else difflib.get_close_matches(name, known, n=1)
+    if not near:
         return None
     return f"--{near[0]}" if option else near[0]
 

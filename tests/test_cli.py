@@ -72,6 +72,7 @@ def test_reader_that_stops_listening_is_no_traceback(dataset: Path) -> None:
     [
         (["data", "check", "x", "--exlude", "c"], "--exlude is unknown: did you mean --exclude?"),
         (["predict", "x", "-o", "y", "--save-probabilites"], "did you mean --save_probabilities?"),
+        (["predict", "x", "--fast", "--outptu", "y"], "--outptu is unknown: did you mean --output?"),
         (["data", "chekc"], "chekc is unknown: did you mean check?"),
         (["pedict"], "did you mean predict?"),
     ],
