@@ -82,7 +82,7 @@ def predict(
         quiet: write nothing to the terminal but errors.
         json: write run.json to the standard output instead of text.
     """
-    from pkdr_monai.inference import Settings
+    from pkdr_monai.inference import Settings, Shard
     from pkdr_monai.inference import predict as segment
 
     settings = Settings(
@@ -112,6 +112,8 @@ def predict(
         tell=(lambda line: None) if silent else echo,
         progress=None if silent else ProgressLine("segmenting"),
     )
+    if Shard.of_this_process().rank:
+        return  # the first process speaks for all
     if json:
         echo(json_format.dumps(record, indent=2))
     failed = [case for case in record["cases"] if case["status"] == "failed"]

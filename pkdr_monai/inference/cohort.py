@@ -16,6 +16,7 @@ from pkdr_monai.inference.case_runner import CaseRunner, Tell
 from pkdr_monai.inference.records import write_record
 from pkdr_monai.inference.scans import find_scans
 from pkdr_monai.inference.settings import Settings
+from pkdr_monai.inference.shards import Shard
 from pkdr_monai.inference.statements import NOTE, bundle_command
 from pkdr_monai.models import find_models, read_model
 
@@ -38,7 +39,8 @@ def predict(
 
     Each case gets a folder of its own below ``output``, with ``<case>_seg.nii.gz`` on the grid of its image, a preview
     and a record. A case that was done with the same image, model and settings is not done again; one that cannot be
-    segmented does not stop the others.
+    segmented does not stop the others. Under ``torchrun`` each process segments its share of the cases; the first one
+    waits for the others, and writes and returns what became of all.
 
     Args:
         inputs: a folder, or files whose names tell what they are; see :func:`~pkdr_monai.inference.scans.find_scans`.
@@ -58,41 +60,46 @@ def predict(
     Raises:
         InputError: when there is no scan, no model or no such device, or ``output`` cannot be written to.
     """
-    started, settings = _now(), settings or Settings()
+    started, settings, shard = _now(), settings or Settings(), Shard.of_this_process()
     inputs = [inputs] if isinstance(inputs, str | Path) else list(inputs)
     scans = find_scans(inputs, named)
     cards = find_models(models) if model is None else [read_model(model)]
-    chosen_device = _device(device)
+    chosen_device = _device(device, shard)
     output = Path(output)
     _require_writable(output)
     runner = CaseRunner(output, cards, settings, chosen_device, tell)
     runner.command = lambda card: bundle_command(card, inputs, named, settings, output)
+    mine = shard.part(scans)
     results = []
-    for done, scan in enumerate(scans, start=1):
+    for done, scan in enumerate(mine, start=1):
         results.append(runner.run(scan))
         if progress is not None:
-            progress(done, len(scans))
+            progress(done, len(mine))
+    reports = shard.gather({"cases": results, "models": runner.models_used()}, output)
+    results = shard.whole([report["cases"] for report in reports])
+    models_used = {(model["sha256"], model["engine"]): model for report in reports for model in report["models"]}
     counts = {status: sum(case["status"] == status for case in results) for status in ("done", "skipped", "failed")}
     record = {
         "status": "failed" if counts["failed"] else "finished",
         "started": started,
         "finished": _now(),
         "settings": settings.as_dict(),
-        "models": runner.models_used(),
+        "models": list(models_used.values()),
         "cases": results,
         "summary": counts,
         "environment": environment(chosen_device),
         "note": NOTE,
     }
-    write_record(output / "run.json", record)
-    _tell_summary(tell, results, counts, output)
+    if shard.rank == 0:
+        write_record(output / "run.json", record)
+        _tell_summary(tell, results, counts, output)
     return record
 
 
-def _device(device: torch.device | str | None) -> torch.device:
+def _device(device: torch.device | str | None, shard: Shard) -> torch.device:
     cuda = torch.cuda.is_available()
     try:
-        chosen = torch.device(device or ("cuda" if cuda else "cpu"))
+        chosen = torch.device(device or (shard.device if cuda else "cpu"))
     except RuntimeError:
         raise InputError(f"unknown device {device!r}: choose cpu, or cuda where there is a GPU.") from None
     if chosen.type not in ("cpu", "cuda") or (chosen.type == "cuda" and not cuda):
