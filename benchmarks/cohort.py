@@ -96,9 +96,8 @@ def main() -> None:
     print(f"second call: {summary}, exit code {second_code}, {seconds:.0f} s")
     for name, run in (("first", first), ("second", second)):
         peak = max((memory for samples in run.memory.values() for _, memory in samples), default=float("nan"))
-        print(
-            f"memory, {name} call: {peak:.0f} MB a process at most, {run.growth():+.0f} MB from the second fifth to the last"
-        )
+        grown = f"{run.growth():+.0f} MB from the second fifth of its time to the last"
+        print(f"memory, {name} call: {peak:.0f} MB a process at most, {grown}")
 
 
 def _start(folder: Path, workers: int) -> Watched:
