@@ -171,6 +171,45 @@ def test_a_crop_without_tumour_is_finite_and_adds_no_contrast() -> None:
     assert total.isfinite()
 
 
+def _labels(kind: str, batch: int) -> torch.Tensor:
+    label = torch.zeros(batch, 3, 32, 16, 32)
+    if kind == "all tumour":
+        label[:] = 1
+    elif kind == "one voxel":
+        label[0, :, 3, 4, 5] = 1
+    return label
+
+
+VARIANTS = {
+    "the paper's": PKDRLoss,
+    "t_square": lambda: PKDRLoss(pixel_kd=PixelKDLoss(t_square=True), patch_kd=PatchKDLoss(t_square=True)),
+    "hard Dice": lambda: PKDRLoss(
+        segmentation=SegmentationLoss("hard"), patch_selection=PatchSelectionLoss(16, "hard")
+    ),
+    "straight-through Dice": lambda: PKDRLoss(
+        segmentation=SegmentationLoss("straight_through"), patch_selection=PatchSelectionLoss(16, "straight_through")
+    ),
+    "negatives of the batch": lambda: PKDRLoss(patch_contrastive=PatchContrastiveLoss(negatives="batch")),
+    "class balanced": lambda: PKDRLoss(patch_contrastive=PatchContrastiveLoss(class_balanced=True)),
+}
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+@pytest.mark.parametrize("kind", ["no tumour", "all tumour", "one voxel"])
+@pytest.mark.parametrize("batch", [1, 2])
+@pytest.mark.parametrize("scale", [0.0, 1.0, 1e4])
+def test_every_variant_stays_finite_whatever_the_crop_holds(variant: str, kind: str, batch: int, scale: float) -> None:
+    prediction, _ = example(scale=scale)
+    prediction = {
+        network: {name: tensor[:batch].detach().requires_grad_() for name, tensor in outputs.items()}
+        for network, outputs in prediction.items()
+    }
+    total = VARIANTS[variant]()(prediction, _labels(kind, batch))
+    total.backward()
+    assert total.isfinite()
+    assert all(tensor.grad.isfinite().all() for tensor in prediction["student"].values() if tensor.grad is not None)
+
+
 def test_meta_tensors_change_nothing() -> None:
     prediction, label = example()
     wrapped = {network: {name: MetaTensor(t) for name, t in outputs.items()} for network, outputs in prediction.items()}
