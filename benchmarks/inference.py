@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import torch
@@ -13,14 +13,14 @@ from torch import nn
 
 from benchmarks.measure import Row, Timings, interleave, peak_memory, print_rows
 from pkdr_monai.data.phantom import make_case
-from pkdr_monai.inference.backends import TorchBackend
+from pkdr_monai.inference.backends import Backend, TorchBackend
 from pkdr_monai.inference.settings import Settings
 from pkdr_monai.inference.windows import brain_probabilities
 from pkdr_monai.losses import SegmentationLoss
 from pkdr_monai.networks import PatchVNet
 from pkdr_monai.regions import REGIONS, label_to_regions
 
-__all__ = ["forms", "run", "segmenter"]
+__all__ = ["dice", "forms", "run", "segmenter", "sliding_window"]
 
 ROI = (128, 128, 96)
 SEED = 32  # a high-grade case with all three regions
@@ -73,24 +73,22 @@ def _crop(centre: torch.Tensor | None, shape: torch.Size) -> tuple[slice, ...]:
     return (slice(None), *(slice(corner, corner + SIDE) for corner in corners))
 
 
-def forms(network: PatchVNet, image: torch.Tensor) -> dict[str, Callable[[], torch.Tensor]]:
+def forms(
+    network: nn.Module, image: torch.Tensor, roi_size: Sequence[int] = ROI, backend: Backend | None = None
+) -> dict[str, Callable[[], torch.Tensor]]:
     """Return what is compared: each a call that returns probabilities on the whole grid, ``(3, X, Y, Z)``."""
     crop = CropForeground(k_divisible=16, return_coords=True)
     box, start, end = crop(image)
     box = torch.as_tensor(box)
     inside = (slice(None), *(slice(max(int(low), 0), int(high)) for low, high in zip(start, end, strict=True)))
     padding = [max(-int(low), 0) for low in start]
-    windows, backend = SlidingWindowInferer(ROI, overlap=0.25), TorchBackend(network)
-
-    @torch.inference_mode()
-    def monai() -> torch.Tensor:
-        return torch.as_tensor(windows(image[None], network)).sigmoid()[0]
+    backend = backend or TorchBackend(network)
 
     def boxed(settings: Settings, compute: Callable[[torch.Tensor], torch.Tensor]) -> Callable[[], torch.Tensor]:
         def call() -> torch.Tensor:
             whole = torch.zeros(len(REGIONS), *image.shape[1:])
             target = whole[inside]
-            part = brain_probabilities(box, compute, ROI, settings)
+            part = brain_probabilities(box, compute, roi_size, settings)
             cut = (slice(None), *(slice(at, at + size) for at, size in zip(padding, target.shape[1:], strict=True)))
             target.copy_(part[cut])
             return whole
@@ -98,11 +96,24 @@ def forms(network: PatchVNet, image: torch.Tensor) -> dict[str, Callable[[], tor
         return call
 
     return {
-        "monai": monai,
+        "monai": sliding_window(network, image, roi_size),
         "default": boxed(Settings(), backend),
         "fast": boxed(Settings(fast=True), backend),
         "exact": boxed(Settings(), network),
     }
+
+
+def sliding_window(
+    network: nn.Module, image: torch.Tensor, roi_size: Sequence[int], overlap: float = 0.25
+) -> Callable[[], torch.Tensor]:
+    """Return MONAI's sliding window over the whole volume, in eager float32, as a call."""
+    windows = SlidingWindowInferer(roi_size, overlap=overlap)
+
+    @torch.inference_mode()
+    def call() -> torch.Tensor:
+        return torch.as_tensor(windows(image[None], network)).sigmoid()[0]
+
+    return call
 
 
 def segmenter(form: str, weights: str) -> Callable[[], object]:
@@ -151,14 +162,15 @@ def _agreement(results: dict[str, torch.Tensor], label: torch.Tensor) -> list[Ro
         ("fast", "monai", "fast: 1 - Dice to MONAI's sliding window", None),
     ):
         for channel, region in enumerate(REGIONS):
-            value = 1 - _dice(results[name][channel], results[other][channel])
-            truths = [_dice(results[each][channel], label[channel] > 0) for each in (name, other)]
+            value = 1 - dice(results[name][channel], results[other][channel])
+            truths = [dice(results[each][channel], label[channel] > 0) for each in (name, other)]
             rows.append(
                 Row(f"{what}, {region.upper()}", value, goal, note="Dice to the truth {:.3f}, {:.3f}".format(*truths))
             )
     return rows
 
 
-def _dice(one: torch.Tensor, other: torch.Tensor) -> float:
+def dice(one: torch.Tensor, other: torch.Tensor) -> float:
+    """Return the Dice of two masks; of two empty ones, 1."""
     total = int(one.sum()) + int(other.sum())
     return 2 * int((one & other).sum()) / total if total else 1.0
