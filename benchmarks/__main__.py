@@ -1,4 +1,4 @@
-"""Run all benchmarks, or those named: ``python -m benchmarks [losses] [distillation_step] [inference]``."""
+"""Run all benchmarks, or those named: ``python -m benchmarks [losses] [distillation_step] [data_path] [inference]``."""
 
 from __future__ import annotations
 
@@ -12,9 +12,14 @@ from pathlib import Path
 import monai
 import torch
 
-from benchmarks import distillation_step, inference, losses
+from benchmarks import data_path, distillation_step, inference, losses
 
-BENCHMARKS = {"losses": losses.run, "distillation_step": distillation_step.run, "inference": inference.run}
+BENCHMARKS = {
+    "losses": losses.run,
+    "distillation_step": distillation_step.run,
+    "data_path": data_path.run,
+    "inference": inference.run,
+}
 
 
 def main() -> None:

@@ -10,10 +10,10 @@ import torch
 from monai.data import MetaTensor
 from monai.transforms import Compose, Invertd
 
+from pkdr_monai.data.preprocessing import IMAGE, preprocessing
 from pkdr_monai.errors import InputError
 from pkdr_monai.files import file_hash
 from pkdr_monai.inference.backends import Backend, TorchBackend
-from pkdr_monai.inference.preprocessing import IMAGE, preprocessing
 from pkdr_monai.inference.scans import Scan
 from pkdr_monai.inference.settings import Settings
 from pkdr_monai.inference.windows import brain_probabilities
