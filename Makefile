@@ -17,7 +17,7 @@ help:
 
 $(INSTALLED): setup.cfg pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,browser,onnx,openvino,slurm]'
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,browser,fast,onnx,openvino,slurm]'
 	@touch $@
 
 demo: $(INSTALLED)

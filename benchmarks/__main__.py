@@ -1,4 +1,4 @@
-"""Run all benchmarks, or those named: ``python -m benchmarks [losses] [training_step]``."""
+"""Run all benchmarks, or those named: ``python -m benchmarks [losses] [data_path]``."""
 
 from __future__ import annotations
 
@@ -12,12 +12,13 @@ from pathlib import Path
 import monai
 import torch
 
-from benchmarks import distillation_step, inference, losses, training_step
+from benchmarks import data_path, distillation_step, inference, losses, training_step
 
 BENCHMARKS = {
     "losses": losses.run,
     "distillation_step": distillation_step.run,
     "training_step": training_step.run,
+    "data_path": data_path.run,
     "inference": inference.run,
 }
 

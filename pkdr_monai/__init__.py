@@ -16,6 +16,7 @@ DISCLAIMER = "Research software, not a medical device."
 _MODULES = (
     "allocator",
     "baselines",
+    "caching",
     "comparison",
     "data",
     "errors",

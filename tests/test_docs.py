@@ -91,7 +91,9 @@ def test_every_command_names_options_that_exist(document: Path) -> None:
             if words[1] != "train":
                 assert not unknown, words
                 continue
-            configs = ["bundle/configs/train.json"]
+            overlays = words[words.index("--overlays") + 1].split(",") if "--overlays" in words else []
+            configs = ["bundle/configs/train.json", *overlays]
+            unknown = [option for option in unknown if option != "overlays"]
         else:
             configs = re.findall(r"[\w/]+\.(?:json|yaml)", words[words.index("--config_file") + 1])
             configs = [

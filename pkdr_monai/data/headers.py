@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import gzip
 import math
+import threading
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +21,13 @@ __all__ = ["Header", "UnreadableError", "describe_shape", "read_header", "read_v
 MAX_BYTES = 8 * 2**30  # of one volume; BraTS has 18 MB, and all four modalities of the Decathlon 143 MB
 GZIP_RATIO = 1032  # deflate cannot compress further, so a header that claims more is wrong
 WRITE_ANEW = "copy or download it again"
+
+open_gzip: Any = gzip.open
+damaged: tuple[Any, ...] = (zlib.error, gzip.BadGzipFile)
+if find_spec("isal"):  # the extra "fast": the same format, decompressed in a third of the time
+    from isal import igzip, isal_zlib
+
+    open_gzip, damaged = igzip.open, (*damaged, isal_zlib.error)
 
 
 class UnreadableError(Exception):
@@ -81,7 +90,7 @@ def read_voxels(path: Path) -> np.ndarray:
     """
     kind = type(_open(path))
     try:
-        with _without_log(), gzip.open(path) if _is_gzip(path) else path.open("rb") as stream:
+        with _without_log(), open_gzip(path) if _is_gzip(path) else path.open("rb") as stream:
             voxels = np.asanyarray(kind.from_stream(stream).dataobj)
             stream.read(1)  # one byte past the voxels, or gzip does not compare its checksum
     except Exception as error:  # nibabel hands on whatever a broken file raises in gzip, zlib, struct or NumPy
@@ -111,13 +120,16 @@ def _open(path: Path) -> nib.Nifti1Image:
 
 @contextmanager
 def _without_log() -> Iterator[None]:
-    """Keep nibabel from logging what it mends in a header (its own context manager for this never undoes itself)."""
-    log = nib.imageglobals.logger
-    was_disabled, log.disabled = log.disabled, True
+    """Keep nibabel from logging what it mends in a header, in this thread and no other."""
+    was_silent, _log_state.silent = getattr(_log_state, "silent", False), True
     try:
         yield
     finally:
-        log.disabled = was_disabled
+        _log_state.silent = was_silent
+
+
+_log_state = threading.local()
+nib.imageglobals.logger.addFilter(lambda record: not getattr(_log_state, "silent", False))
 
 
 def _refuse_impossible_size(path: Path, image: nib.Nifti1Image, shape: tuple[int, ...]) -> None:
@@ -140,7 +152,7 @@ def _refuse_impossible_size(path: Path, image: nib.Nifti1Image, shape: tuple[int
 def _what_went_wrong(error: Exception) -> str:
     if isinstance(error, EOFError):
         return "it is truncated: the data ends too early"
-    if isinstance(error, zlib.error | gzip.BadGzipFile):
+    if isinstance(error, damaged):
         return f"its compressed data is damaged ({error})"
     if isinstance(error, OSError) and error.strerror:
         return f"it cannot be opened ({error.strerror})"

@@ -11,13 +11,13 @@ from monai.data import MetaTensor
 from monai.transforms import Compose, Invertd
 from torch import nn
 
+from pkdr_monai.data.preprocessing import IMAGE, preprocessing
 from pkdr_monai.errors import InputError
 from pkdr_monai.files import file_hash
 from pkdr_monai.inference.backends import Backend, TorchBackend
 from pkdr_monai.inference.engine import Engine
 from pkdr_monai.inference.onnx_backend import OnnxBackend
 from pkdr_monai.inference.openvino_backend import OpenVinoBackend
-from pkdr_monai.inference.preprocessing import IMAGE, preprocessing
 from pkdr_monai.inference.scans import Scan
 from pkdr_monai.inference.settings import Settings
 from pkdr_monai.inference.windows import brain_probabilities

@@ -10,6 +10,7 @@ from monai.data import MetaTensor
 from torch import nn
 
 from pkdr_monai.networks.folding import inference_copy
+from pkdr_monai.terminal import switch
 
 __all__ = ["Distiller"]
 
@@ -39,6 +40,9 @@ class Distiller(nn.Module):
             channels-last weights in that precision; ``None`` or ``"float32"`` runs it as it is.
         student_dtype: ``"bfloat16"`` or ``"float16"`` runs the student and all heads under autocast, on the CPU as
             well, where MONAI's ``amp`` does nothing; the weights stay in float32.
+        compile: run all of this through ``torch.compile``, as one graph. The first step then takes minutes,
+            the losses stay the same but for rounding, and so do the names of parameters. The words ``"true"`` and
+            ``"false"`` are understood.
 
     Raises:
         ValueError: when heads for a teacher come without one, or a dtype is unknown.
@@ -63,6 +67,7 @@ class Distiller(nn.Module):
         teacher_outputs: Sequence[str] = ("logits", "patch_logits", "embedding"),
         teacher_dtype: str | None = None,
         student_dtype: str | None = None,
+        compile: bool | str = False,
     ) -> None:
         super().__init__()
         if teacher is None and teacher_heads:
@@ -76,6 +81,8 @@ class Distiller(nn.Module):
         self._student_dtype = _floating_dtype("student_dtype", student_dtype)
         # In a tuple, so that torch does not register it: train(), parameters(), state_dict() and DDP pass it by.
         self._teacher: tuple[nn.Module, ...] = () if teacher is None else (_frozen(teacher, self._dtype),)
+        if switch(compile):
+            self.compile()
 
     @property
     def teacher(self) -> nn.Module | None:

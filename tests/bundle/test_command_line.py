@@ -80,9 +80,14 @@ def test_a_missing_teacher_is_one_sentence_and_exit_code_2(bundle: Bundle, tmp_p
     assert "Traceback" not in result.stderr
 
 
-def test_two_processes_train_one_model(bundle: Bundle, tmp_path: Path) -> None:
+@pytest.mark.parametrize("storage", [None, "memory", "disk"])
+def test_two_processes_train_one_model(bundle: Bundle, tmp_path: Path, storage: str | None) -> None:
     options = bundle.options(output_dir=tmp_path / "run", batch_size=1)
-    words = command("training", [TRAIN, TEACHER, CONFIGS / "multi_gpu_train.json"], options)
+    configs = [TRAIN, TEACHER, CONFIGS / "multi_gpu_train.json"]
+    if storage:
+        configs.insert(2, CONFIGS / "cached_train.json")
+        options |= {"cache_storage": storage, "cache_dir": tmp_path / "cache"}
+    words = command("training", configs, options)
     result = run(["-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2", *words])
     assert result.returncode == 0, result.stdout + result.stderr
     record = json.loads((tmp_path / "run" / "run.json").read_text())

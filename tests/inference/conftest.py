@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from pkdr_monai.data.phantom import write_cohort
-from pkdr_monai.inference.preprocessing import preprocessing
+from pkdr_monai.data.preprocessing import preprocessing
 from pkdr_monai.inference.scans import Scan, find_scans
 from pkdr_monai.modalities import MODALITIES
 from pkdr_monai.model_card import Evaluation, ModelCard

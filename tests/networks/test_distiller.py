@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import copy
+import shutil
 
 import pytest
 import torch
 from monai.data import MetaTensor
 
+from pkdr_monai.losses import PKDRLoss
 from pkdr_monai.networks import Distiller, PatchSelectionHead, PatchVNet, Projector
 
 IMAGE = torch.randn(2, 4, 32, 16, 16, generator=torch.Generator().manual_seed(0))
 
 
-def _distiller(teacher_dtype: str | None = None) -> tuple[Distiller, PatchVNet]:
+def _distiller(teacher_dtype: str | None = None, compile: bool | str = False) -> tuple[Distiller, PatchVNet]:
     torch.manual_seed(0)
     teacher = PatchVNet(4, init_filters=2, patch_head=True)
     projector = Projector(32, out_channels=8)
@@ -24,6 +26,7 @@ def _distiller(teacher_dtype: str | None = None) -> tuple[Distiller, PatchVNet]:
         student_heads={"patch_logits": PatchSelectionHead(32), "projection": projector},
         teacher_heads={"projection": projector},
         teacher_dtype=teacher_dtype,
+        compile=compile,
     )
     return distiller, teacher
 
@@ -138,3 +141,29 @@ def test_heads_without_a_teacher_are_refused() -> None:
 def test_an_unknown_precision_is_refused() -> None:
     with pytest.raises(ValueError, match="teacher_dtype must be one of"):
         Distiller(PatchVNet(1, init_filters=2), teacher_dtype="int8")
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not shutil.which("gcc"), reason="torch.compile needs a compiler")
+def test_compiled_steps_have_the_losses_of_eager_ones() -> None:
+    histories, label = [], torch.zeros(2, 3, 32, 16, 16)
+    label[:, :, 8:20, 4:12, 4:12] = 1
+    for compile in ("false", "true"):
+        distiller, _ = _distiller(compile=compile)
+        optimizer, loss = torch.optim.Adam(distiller.train().parameters(), lr=1e-3), PKDRLoss()
+        histories.append([])
+        for _ in range(3):
+            optimizer.zero_grad()
+            value = loss(distiller(IMAGE), label)
+            value.backward()
+            optimizer.step()
+            histories[-1].append(value.item())
+    assert torch._dynamo.utils.counters["stats"]["unique_graphs"] >= 1
+    assert histories[1] == pytest.approx(histories[0], rel=1e-4)
+
+
+def test_compiling_renames_no_parameter() -> None:
+    compiled, eager = _distiller(compile=True)[0], _distiller()[0]
+    assert compiled._compiled_call_impl is not None
+    assert eager._compiled_call_impl is None
+    assert list(compiled.state_dict()) == list(eager.state_dict())

@@ -1,0 +1,8 @@
+"""The fast data path of training: each case prepared once, kept small, and read only where a crop needs it."""
+
+from pkdr_monai.caching.case_cache import cache_cases
+from pkdr_monai.caching.loader import PrefetchDataLoader
+from pkdr_monai.caching.preparation import Preparation
+from pkdr_monai.caching.transforms import CropCachedd, LoadCachedd, reading_crops
+
+__all__ = ["CropCachedd", "LoadCachedd", "PrefetchDataLoader", "Preparation", "cache_cases", "reading_crops"]

@@ -1,0 +1,163 @@
+"""All cases of a section prepared once, in parallel, and kept in memory, on the disk or on the device."""
+
+from __future__ import annotations
+
+import logging
+import os
+import random
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from functools import partial
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, Protocol
+
+import ignite.distributed as idist
+import numpy as np
+import torch
+
+from pkdr_monai.caching.file_hashes import FileHashes
+from pkdr_monai.caching.stored_case import BrokenCaseError, StoredArray, read_case, remove_case, write_case
+from pkdr_monai.data.preprocessing import IMAGE, LABEL
+from pkdr_monai.errors import InputError
+from pkdr_monai.files import content_hash
+from pkdr_monai.terminal import ProgressLine
+
+__all__ = ["STORAGES", "Prepare", "cache_cases"]
+
+STORAGES = ("memory", "disk", "device")
+MOST_THREADS = 8  # a BraTS case in preparation takes 0.15 GB, or 0.55 GB where it is resampled
+HASHES = "hashes.json"
+
+logger = logging.getLogger("pkdr_monai")
+
+Item = Mapping[str, Any]
+
+
+class Prepare(Protocol):
+    """What makes the arrays of a case, such as :class:`~pkdr_monai.caching.preparation.Preparation`."""
+
+    settings: Mapping[str, Any]
+    """All that the arrays depend on but for the files, as plain data."""
+
+    def __call__(self, item: Item) -> Mapping[str, np.ndarray]:
+        """Return arrays ``(C, X, Y, Z)`` by name."""
+
+
+def cache_cases(
+    items: Sequence[Item],
+    prepare: Prepare,
+    storage: str = "memory",
+    folder: str | Path = "cache",
+    device: torch.device | str = "cpu",
+    threads: int | None = None,
+    doing: str = "caching",
+) -> list[dict[str, Any]]:
+    """Prepare cases, several at once, and return them in their order, each array where a crop is quickly taken.
+
+    ``"memory"`` and ``"device"`` keep tensors, and prepare them at each start. ``"disk"`` keeps files below ``folder``,
+    one folder a case, named after the content of the case's own files and the settings of ``prepare``, wherever the
+    files lie: a changed file or setting makes another folder. What is there is compared with its checksum, and made
+    anew where it differs. Several processes may fill and use one folder; each begins with another case.
+
+    Args:
+        items: as :func:`pkdr_monai.data.training_items` makes them.
+        prepare: what makes the arrays of a case.
+        storage: ``"memory"``, ``"disk"`` or ``"device"``.
+        folder: for ``"disk"``, where to keep the arrays; the same for all runs. It holds images of patients.
+        device: for ``"device"``, where the network computes.
+        threads: cases prepared at once; by default as many as there are cores, 8 at most.
+        doing: what the line of progress says is going on.
+
+    Returns:
+        For each item a copy with arrays in place of its files: tensors, or
+        :class:`~pkdr_monai.caching.stored_case.StoredArray`. All have a ``shape`` and can be sliced.
+
+    Raises:
+        InputError: when the storage is unknown, lacks a package or room, or a case cannot be read.
+    """
+    if storage not in STORAGES:
+        raise InputError(f"unknown cache_storage {storage!r}: choose among {', '.join(STORAGES)}.")
+    if storage == "disk":
+        _require_blosc2()
+        hashes = FileHashes(Path(folder) / HASHES)
+        make: Callable[[Item], Mapping[str, Any]] = partial(_on_disk, prepare, Path(folder), hashes)
+    else:
+        make = partial(_in_memory, prepare, torch.device(device if storage == "device" else "cpu"))
+    cases = _in_parallel(make, items, threads or min(MOST_THREADS, _cores()), doing)
+    if storage == "disk":
+        hashes.save()
+    _log(cases, storage, folder)
+    return cases
+
+
+def _in_parallel(make: Callable[[Item], Mapping[str, Any]], items: Sequence[Item], threads: int, doing: str) -> list:
+    cases: list[dict[str, Any]] = [{} for _ in items]
+    order = list(range(len(items)))
+    random.Random(os.getpid()).shuffle(order)  # processes that fill one folder meet at few cases
+    progress = ProgressLine(doing) if idist.get_rank() == 0 else None
+    pool = ThreadPoolExecutor(threads)
+    try:
+        futures = {pool.submit(make, items[number]): number for number in order}
+        for done, future in enumerate(as_completed(futures), start=1):
+            number = futures[future]
+            cases[number] = {**items[number], **future.result()}
+            if progress is not None:
+                progress(done, len(items))
+    finally:
+        pool.shutdown(cancel_futures=True)
+    return cases
+
+
+def _in_memory(prepare: Prepare, device: torch.device, item: Item) -> dict[str, torch.Tensor]:
+    arrays = {name: torch.from_numpy(array) for name, array in prepare(item).items()}
+    try:
+        return {name: array.to(device) for name, array in arrays.items()}
+    except torch.OutOfMemoryError as error:
+        raise InputError(f"the cases do not fit on {device}: take the cache_storage memory or disk.") from error
+
+
+def _on_disk(prepare: Prepare, folder: Path, hashes: FileHashes, item: Item) -> dict[str, StoredArray]:
+    place = folder / _key(prepare, hashes, item)
+    if place.exists():
+        try:
+            return read_case(place)
+        except BrokenCaseError as error:
+            logger.warning("Case %s in the cache: %s. It is made anew.", item.get("case"), error)
+            remove_case(place)
+    write_case(place, prepare(item))
+    try:
+        return read_case(place)
+    except BrokenCaseError as error:
+        raise InputError(f"what was written to the cache came back changed ({error}): check the disk.") from error
+
+
+def _key(prepare: Prepare, hashes: FileHashes, item: Item) -> str:
+    files = {}
+    for content in (IMAGE, LABEL):
+        paths = item.get(content, [])
+        files[content] = [hashes.of(Path(path)) for path in ([paths] if isinstance(paths, str) else paths)]
+    return content_hash({"files": files, "channels": item.get("channels"), "settings": prepare.settings})[:32]
+
+
+def _require_blosc2() -> None:
+    if find_spec("blosc2") is None:
+        raise InputError(
+            "the cache_storage disk needs blosc2: `pip install 'pkdr-monai[fast]'`, or take memory or device."
+        )
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _log(cases: Sequence[Mapping[str, Any]], storage: str, folder: str | Path) -> None:
+    held = 0
+    for case in cases:
+        for array in case.values():
+            if isinstance(array, StoredArray):
+                held += array.path.stat().st_size
+            elif isinstance(array, torch.Tensor):
+                held += array.nbytes
+    where = f"in {folder}" if storage == "disk" else f"as {storage}"
+    logger.info("Cached %d cases %s: %.3g GB.", len(cases), where, held / 1e9)

@@ -1,0 +1,111 @@
+"""Crops of cached cases are those that train.json's augmentation takes, number for number."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from monai.data import CacheDataset, DataLoader, Dataset
+from monai.transforms import Compose, RandFlipd
+
+from pkdr_monai.caching import CropCachedd, LoadCachedd, Preparation, cache_cases, reading_crops
+from pkdr_monai.errors import InputError
+
+from .conftest import parsed
+
+ROIS = [(16, 16, 16), (32, 16, 24), (64, 16, 40)]  # the last one larger than the brain on two axes
+
+
+def _uncached(items: list[dict[str, Any]], roi_size: tuple[int, ...]) -> CacheDataset:
+    transforms = [*parsed("preprocessing").transforms, *parsed("augmentation", roi_size=roi_size).transforms]
+    return CacheDataset(items, Compose(transforms), progress=False)
+
+
+@pytest.mark.parametrize("roi_size", ROIS)
+@pytest.mark.parametrize("storage", ["memory", "disk", "device"])
+def test_a_seed_gives_the_crops_of_the_uncached_run(
+    items: list[dict[str, Any]], preparation: Preparation, tmp_path: Path, storage: str, roi_size: tuple[int, ...]
+) -> None:
+    if storage == "disk":
+        pytest.importorskip("blosc2")
+    cases = cache_cases(items, preparation, storage, tmp_path)
+    cached = Dataset(cases, Compose(reading_crops(parsed("augmentation", roi_size=roi_size))))
+    uncached = _uncached(items, roi_size)
+    for seed in range(3):
+        for dataset in (cached, uncached):
+            dataset.transform.set_random_state(seed)
+        for number in (0, 2, 1, 0):
+            one, other = cached[number], uncached[number]
+            assert one["image"].shape[1:] == roi_size
+            assert {key: one[key].dtype for key in ("image", "label")} == dict.fromkeys(
+                ("image", "label"), torch.float32
+            )
+            torch.testing.assert_close(one["image"], other["image"], rtol=2**-10, atol=1e-5)
+            torch.testing.assert_close(one["label"], other["label"], rtol=0, atol=0)
+
+
+def test_worker_processes_are_seeded_as_without_a_cache(
+    items: list[dict[str, Any]], preparation: Preparation, tmp_path: Path
+) -> None:
+    pytest.importorskip("blosc2")
+    cached = Dataset(
+        cache_cases(items, preparation, "disk", tmp_path),
+        Compose(reading_crops(parsed("augmentation", roi_size=ROIS[0]))),
+    )
+    batches = []
+    for dataset in (cached, _uncached(items, ROIS[0])):
+        torch.manual_seed(4)
+        batches.append(next(iter(DataLoader(dataset, batch_size=3, num_workers=1)))["image"])
+    torch.testing.assert_close(*batches, rtol=2**-10, atol=1e-5)
+
+
+def test_every_array_is_cropped_at_one_place() -> None:
+    place = torch.arange(40 * 32 * 24, dtype=torch.int32).reshape(1, 40, 32, 24)
+    crop = CropCachedd(("image", "teacher"), roi_size=(16, 16, 16))
+    case = crop({"image": place, "teacher": torch.cat([place, place]), "case": "a"})
+    assert case["teacher"].shape == (2, 16, 16, 16)
+    assert all(torch.equal(channel, case["image"][0]) for channel in case["teacher"])
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.float32, torch.uint8])
+def test_what_is_cached_survives_what_is_done_to_a_crop(dtype: torch.dtype) -> None:
+    kept = {"image": torch.zeros(1, 4, 4, 4, dtype=dtype)}
+    for transform in (CropCachedd("image", (4, 4, 4)), LoadCachedd("image")):
+        transform(kept)["image"].add_(1)
+    assert not kept["image"].any()
+
+
+def test_a_whole_case_is_read_with_what_belongs_to_it(items: list[dict[str, Any]], preparation: Preparation) -> None:
+    (case,) = cache_cases(items[:1], preparation)
+    loaded = LoadCachedd(("image", "label"))(case)
+    assert loaded["scheme"] == "brats2018"
+    assert loaded["image"].dtype == torch.float32
+    torch.testing.assert_close(loaded["image"], torch.from_numpy(preparation(items[0])["image"]).float())
+    assert LoadCachedd("label", allow_missing_keys=True)({"case": "a"}) == {"case": "a"}
+
+
+def test_what_follows_the_crop_is_kept() -> None:
+    augmentation = parsed("augmentation")
+    transforms = reading_crops(augmentation)
+    assert isinstance(transforms[0], CropCachedd)
+    assert transforms[1:] == list(augmentation.transforms[3:])
+
+
+def test_an_augmentation_that_begins_otherwise_is_refused() -> None:
+    with pytest.raises(InputError, match=r"begins with RandFlipd: .*RandSpatialCropd of the same size"):
+        reading_crops(Compose([RandFlipd("image")]))
+    for change in (
+        {"augmentation#transforms#1#spatial_size": [8, 8, 8]},
+        {"augmentation#transforms#2#random_size": True},
+        {"augmentation#transforms#1#mode": "reflect"},
+    ):
+        with pytest.raises(InputError, match="begins with CastToTyped, SpatialPadd, RandSpatialCropd: "):
+            reading_crops(parsed("augmentation", **change))
+
+
+def test_worker_processes_cannot_share_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.utils.data, "get_worker_info", lambda: object())
+    with pytest.raises(InputError, match="num_workers must be 0"):
+        LoadCachedd("image", device="cuda")({"image": torch.zeros(1, 2, 2, 2)})

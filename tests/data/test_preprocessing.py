@@ -1,0 +1,35 @@
+"""The preprocessing in Python is that of the bundle, setting by setting."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from monai.bundle import ConfigParser
+
+from pkdr_monai.caching.description import describe
+from pkdr_monai.data import inference_items
+from pkdr_monai.data.phantom import write_cohort
+from pkdr_monai.data.preprocessing import preprocessing
+
+CONFIGS = Path(__file__).resolve().parents[2] / "bundle" / "configs"
+
+
+@pytest.mark.parametrize("config", ["train.json", "inference.json"])
+def test_every_setting_is_the_bundles(config: str) -> None:
+    parser = ConfigParser(json.loads((CONFIGS / config).read_text()))
+    parser["spacing"] = [5.0, 6.0, 7.0]
+    assert describe(preprocessing((5.0, 6.0, 7.0))) == describe(parser.get_parsed_content("preprocessing"))
+
+
+def test_a_scan_without_a_label_has_the_orientation_spacing_and_scale_of_the_network(tmp_path: Path) -> None:
+    write_cohort(tmp_path, cases=1, shape=(40, 40, 32), spacing=(6.0, 6.0, 6.0))
+    image = preprocessing((5.0, 6.0, 7.0))(inference_items(tmp_path, ["t1", "flair"])[0])["image"]
+    assert image.pixdim.tolist() == pytest.approx([5, 6, 7])
+    assert (torch.diagonal(image.affine[:3, :3]) > 0).all()
+    assert all(side % 16 == 0 for side in image.shape[1:])
+    for channel in image.as_tensor():
+        brain = channel[channel != 0]
+        assert [brain.mean().item(), brain.std().item()] == pytest.approx([0, 1], abs=1e-3)
