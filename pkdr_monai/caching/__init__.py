@@ -3,6 +3,17 @@
 from pkdr_monai.caching.case_cache import cache_cases
 from pkdr_monai.caching.loader import PrefetchDataLoader
 from pkdr_monai.caching.preparation import Preparation
+from pkdr_monai.caching.teacher_batch import CachedTeacherBatch
+from pkdr_monai.caching.teacher_outputs import TeacherOutputs
 from pkdr_monai.caching.transforms import CropCachedd, LoadCachedd, reading_crops
 
-__all__ = ["CropCachedd", "LoadCachedd", "PrefetchDataLoader", "Preparation", "cache_cases", "reading_crops"]
+__all__ = [
+    "CachedTeacherBatch",
+    "CropCachedd",
+    "LoadCachedd",
+    "PrefetchDataLoader",
+    "Preparation",
+    "TeacherOutputs",
+    "cache_cases",
+    "reading_crops",
+]

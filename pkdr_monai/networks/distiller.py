@@ -43,9 +43,10 @@ class Distiller(nn.Module):
         compile: run all of this through ``torch.compile``, as one graph. The first step then takes minutes,
             the losses stay the same but for rounding, and so do the names of parameters. The words ``"true"`` and
             ``"false"`` are understood.
+        teacher_cached: the teacher's features come with each batch, computed before; there is no ``teacher`` then.
 
     Raises:
-        ValueError: when heads for a teacher come without one, or a dtype is unknown.
+        ValueError: when heads for a teacher come without one, a dtype is unknown, or a teacher comes in both ways.
 
     Example:
         >>> from pkdr_monai.networks import PatchSelectionHead, PatchVNet
@@ -68,13 +69,17 @@ class Distiller(nn.Module):
         teacher_dtype: str | None = None,
         student_dtype: str | None = None,
         compile: bool | str = False,
+        teacher_cached: bool = False,
     ) -> None:
         super().__init__()
-        if teacher is None and teacher_heads:
+        if teacher is not None and teacher_cached:
+            raise ValueError("teacher_cached says that the teacher's features come with the batch: give no teacher.")
+        if teacher is None and teacher_heads and not teacher_cached:
             raise ValueError(f"teacher_heads {sorted(teacher_heads)} were given without a teacher.")
         self.student = student
         self.student_heads = nn.ModuleDict(student_heads or {})
         self.teacher_heads = nn.ModuleDict(teacher_heads or {})
+        self.teacher_cached = teacher_cached
         self.channels = None if channels is None else list(channels)
         self.teacher_outputs = tuple(teacher_outputs)
         self._dtype = _floating_dtype("teacher_dtype", teacher_dtype)
@@ -89,20 +94,29 @@ class Distiller(nn.Module):
         """The frozen network, or ``None``."""
         return self._teacher[0] if self._teacher else None
 
-    def forward(self, image: torch.Tensor) -> dict[str, Features]:
+    def forward(self, image: torch.Tensor, **cached: torch.Tensor) -> dict[str, Features]:
         """Return the features of both networks.
 
         Args:
             image: the teacher's modalities, ``(B, M, X, Y, Z)``.
+            cached: the teacher's features by name, such as ``logits``, where they were computed before.
 
         Returns:
             ``{"student": features, "teacher": features}``; ``"teacher"`` only where there is one. Tensors of the
             teacher carry no gradient, but for what its heads make of them.
+
+        Raises:
+            ValueError: when features of the teacher come unasked, or do not come.
         """
+        if bool(cached) != self.teacher_cached:
+            said = "come with the batch" if self.teacher_cached else "are computed here"
+            raise ValueError(f"the Distiller was told that the teacher's features {said}, and got {sorted(cached)}.")
         if isinstance(image, MetaTensor):
             image = image.as_tensor()
         prediction: dict[str, Features] = {}
-        features = self._teacher_features(image) if self._teacher else None
+        features: Features | None = {name: tensor.detach() for name, tensor in cached.items()} or None
+        if self._teacher:
+            features = self._teacher_features(image)
         view = image if self.channels is None else image[:, self.channels]
         with self._precision(image.device.type):
             if features is not None:

@@ -98,3 +98,16 @@ def test_monai_finds_every_property(bundle: Bundle, tmp_path: Path) -> None:
     )
     workflow.initialize()
     assert workflow.check_properties() == []
+
+
+@pytest.mark.parametrize("storage", ["memory", "disk"])
+def test_a_student_learns_from_cached_outputs_of_its_teacher(
+    bundle: Bundle, teacher: Path, tmp_path: Path, storage: str
+) -> None:
+    options = {"teacher_checkpoint": teacher / "models" / "model.pt", "cache_dir": tmp_path / "cache"}
+    overlays = (CACHED, CONFIGS / "cached_teacher.json")
+    run = bundle.train(tmp_path / "run", *overlays, cache_storage=storage, **options)
+    rows = _history(run)
+    assert len(rows) == 2
+    assert all(float(rows[-1][part]) > 0 for part in ("pixel_kd", "patch_kd", "patch_contrastive"))
+    assert json.loads((run / "run.json").read_text())["settings"]["teacher_cached"] is True

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 from monai.data import CacheDataset, DataLoader, Dataset
-from monai.transforms import Compose, RandFlipd
+from monai.transforms import Compose, RandFlipd, RandRotate90d
 
 from pkdr_monai.caching import CropCachedd, LoadCachedd, Preparation, cache_cases, reading_crops
 from pkdr_monai.errors import InputError
@@ -109,3 +109,51 @@ def test_worker_processes_cannot_share_a_gpu(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(torch.utils.data, "get_worker_info", lambda: object())
     with pytest.raises(InputError, match="num_workers must be 0"):
         LoadCachedd("image", device="cuda")({"image": torch.zeros(1, 2, 2, 2)})
+
+
+def test_the_teachers_outputs_are_cut_where_the_image_is(items: list[dict[str, Any]], preparation: Preparation) -> None:
+    """Each cached output names its place, so that a crop or a flip that went elsewhere would show."""
+    (case,) = cache_cases(items[:1], preparation)
+    sides = case["image"].shape[1:]
+    place = torch.arange(torch.tensor(sides).prod()).reshape(1, *sides)
+    case["image"][:] = place.remainder(251)
+    case["teacher_soft_target"] = place.remainder(251).to(torch.uint8)
+    patches = [side // 16 for side in sides]
+    blocks = torch.arange(torch.tensor(patches).prod(), dtype=torch.float16).reshape(1, *patches)
+    case["teacher_patch_logits"], case["teacher_embedding"] = blocks, blocks.clone()
+    case["label"][:] = 0
+    augmentation = parsed("augmentation", roi_size=(32, 16, 48))
+    transforms = [each for each in reading_crops(augmentation, teacher=True) if "Intensity" not in type(each).__name__]
+    transform = Compose(transforms)
+    seen = set()
+    for seed in range(12):
+        transform.set_random_state(seed)
+        crop = transform(case)
+        assert crop["image"].shape == (4, 32, 16, 48)
+        torch.testing.assert_close(crop["image"][:1], crop["teacher_soft_target"].float(), rtol=0, atol=0)
+        assert crop["teacher_embedding"].shape == (1, 2, 1, 3)
+        torch.testing.assert_close(crop["teacher_patch_logits"], crop["teacher_embedding"], rtol=0, atol=0)
+        inside = crop["image"][0] != 0
+        for block, patch in _blocks(crop["teacher_embedding"][0], place[0], blocks[0]):
+            found = crop["image"][0][block]
+            if bool(inside[block].any()):
+                assert set(found.unique().tolist()) <= set(patch.remainder(251).unique().tolist()) | {0.0}
+        seen.add(float(crop["image"].sum()))
+    assert len(seen) > 1
+
+
+def _blocks(found: torch.Tensor, place: torch.Tensor, blocks: torch.Tensor) -> Any:
+    """Return, for each patch of a crop, where it is, and the places that a patch of its number has in the case."""
+    for corner in torch.cartesian_prod(*(torch.arange(side) for side in found.shape)).tolist():
+        number = (blocks == found[tuple(corner)]).nonzero()[0].tolist()
+        block = tuple(slice(16 * at, 16 * at + 16) for at in corner)
+        yield block, place[tuple(slice(16 * at, 16 * at + 16) for at in number)]
+
+
+def test_a_crop_of_broken_patches_and_a_transform_that_moves_the_image_alone_are_refused() -> None:
+    with pytest.raises(InputError, match="does not consist of whole patches"):
+        reading_crops(parsed("augmentation", roi_size=(32, 24, 32)), teacher=True)
+    augmentation = parsed("augmentation", roi_size=(32, 32, 32))
+    moving = Compose([*augmentation.transforms, RandRotate90d("image")])
+    with pytest.raises(InputError, match="RandRotate90d, which may move the image away"):
+        reading_crops(moving, teacher=True)
