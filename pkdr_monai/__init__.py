@@ -20,6 +20,7 @@ _MODULES = (
     "data",
     "errors",
     "experiments",
+    "federated",
     "files",
     "handlers",
     "inference",

@@ -8,12 +8,13 @@ from monai.transforms import (
     Compose,
     CropForegroundd,
     EnsureChannelFirstd,
+    LoadImaged,
     NormalizeIntensityd,
     Orientationd,
     Spacingd,
 )
 
-from pkdr_monai.data.transforms import LoadModalitiesd, SelectChannelsd
+from pkdr_monai.data.transforms import SelectChannelsd
 from pkdr_monai.networks.blocks import STRIDE
 
 __all__ = ["preprocessing"]
@@ -32,7 +33,7 @@ def preprocessing(spacing: Sequence[float]) -> Compose:
     """
     return Compose(
         [
-            LoadModalitiesd(IMAGE),
+            LoadImaged(IMAGE),
             EnsureChannelFirstd(IMAGE),
             SelectChannelsd(IMAGE),
             Orientationd(IMAGE, axcodes="RAS", labels=None),
