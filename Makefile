@@ -4,16 +4,17 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: help demo test test-real lint bench bundle clean
+.PHONY: help demo test test-real consumers lint bench bundle clean
 
 help:
 	@echo "make demo       synthetic cohort, teacher, student, baseline and one table (about 10 minutes on 2 cores)"
 	@echo "make test       the test suite"
 	@echo "make test-real  the tests on real BraTS cases; set PKDR_REAL_DATA to their folder"
+	@echo "make consumers  MONAI Label, NVIDIA FLARE and MONAI Deploy with the bundle, each installed below .consumers/"
 	@echo "make lint       ruff and mypy"
 	@echo "make bench      speed and memory as ratios measured side by side"
 	@echo "make bundle     the bundle's zip below dist/, verified; RUN=runs/pkdr_t2 puts in the weights of a training"
-	@echo "make clean      remove .venv and what the demo wrote"
+	@echo "make clean      remove .venv, .consumers and what the demo wrote"
 
 $(INSTALLED): setup.cfg pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -29,6 +30,9 @@ test: $(INSTALLED)
 test-real: $(INSTALLED)
 	$(BIN)/python -m pytest -m real
 
+consumers: $(INSTALLED)
+	$(BIN)/python -m tests.consumers
+
 lint: $(INSTALLED)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -42,4 +46,4 @@ bundle: $(INSTALLED)
 	$(BIN)/pkdr bundle verify dist/pkdr_brats_mri.zip
 
 clean:
-	rm -rf $(VENV) demo
+	rm -rf $(VENV) demo .consumers

@@ -21,6 +21,7 @@ _MODULES = (
     "data",
     "errors",
     "experiments",
+    "federated",
     "files",
     "handlers",
     "inference",

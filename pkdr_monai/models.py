@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pkdr_monai
 from pkdr_monai.errors import InputError
+from pkdr_monai.files import atomic_write
 from pkdr_monai.modalities import MODALITIES
 from pkdr_monai.model_card import ModelCard, card_path
 
-__all__ = ["choose_models", "default_folders", "find_models", "list_models", "read_model"]
+__all__ = ["choose_models", "default_folders", "find_models", "list_models", "read_model", "replace_model"]
 
 DEPTH = 4  # levels of folders to look into, so that a slip does not walk a whole disk
 CARD, WEIGHTS = "model.json", "model.pt"
@@ -107,6 +109,22 @@ def choose_models(cards: Sequence[ModelCard], modalities: Sequence[str], use: st
         return ranked[:1]
     students = {card.modalities: card for card in reversed(ranked) if card.modalities != MODALITIES}
     return sorted(students.values(), key=lambda card: _rank(card, modalities)) or ranked[:1]
+
+
+def replace_model(folder: str | Path, trained: str | Path) -> None:
+    """Put the weights of a training, with their card, in the place of a model that a server offers.
+
+    Args:
+        folder: the ``models`` of the bundle that the server reads.
+        trained: the ``models`` of the training's run.
+
+    Raises:
+        InputError: when the run has no weights or no card.
+    """
+    read_model(Path(trained) / WEIGHTS)
+    for name in (WEIGHTS, CARD):
+        with (Path(trained) / name).open("rb") as source, atomic_write(Path(folder) / name) as target:
+            shutil.copyfileobj(source, target)
 
 
 def _rank(card: ModelCard, modalities: Sequence[str]) -> tuple[bool, float, str]:

@@ -6,6 +6,7 @@ import inspect
 import re
 import shlex
 from pathlib import Path
+from typing import Any
 
 import pytest
 from monai.bundle import ConfigParser
@@ -112,6 +113,17 @@ def test_the_readme_shows_how_the_losses_are_used() -> None:
     exec(compile(code, "README.md", "exec"), names)
     assert names["loss"].ndim == 0
     assert torch.isfinite(names["loss"])
+
+
+@pytest.mark.parametrize("number", [0, 1], ids=["one_loss", "all_losses"])
+def test_the_scripts_that_use_the_losses_elsewhere_train(number: int) -> None:
+    import torch
+
+    names: dict[str, Any] = {}
+    exec(compile(_code(Path("docs/losses_elsewhere.md"))[number], "losses_elsewhere.md", "exec"), names)
+    assert torch.isfinite(names["loss"])
+    assert all(weight.grad is not None for weight in names["student"].parameters())
+    assert all(weight.grad is None for weight in names["teacher"].parameters())
 
 
 def test_the_readme_gives_a_reason_for_every_dependency() -> None:

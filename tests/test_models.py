@@ -12,7 +12,7 @@ import pytest
 from pkdr_monai.errors import InputError
 from pkdr_monai.modalities import MODALITIES
 from pkdr_monai.model_card import Evaluation, ModelCard
-from pkdr_monai.models import choose_models, default_folders, find_models, read_model
+from pkdr_monai.models import choose_models, default_folders, find_models, read_model, replace_model
 from tests.inference.conftest import cohort, make_model, runs, scan  # noqa: F401
 
 
@@ -93,3 +93,17 @@ def test_weights_without_a_card_are_refused(runs: Path, tmp_path: Path) -> None:
 def test_equal_models_are_taken_by_name() -> None:
     twin = replace(FLAIR, name="b_flair")
     assert choose_models([twin, FLAIR], ["flair"])[0].name == "b_flair"
+
+
+def test_a_training_takes_the_place_of_the_model_that_is_served(runs: Path, tmp_path: Path) -> None:
+    replace_model(tmp_path, runs / "pkdr_t2" / "models")
+    replace_model(tmp_path, runs / "pkdr_flair" / "models")
+    assert read_model(tmp_path / "model.pt").modalities == ("flair",)
+    assert (tmp_path / "model.pt").read_bytes() == (runs / "pkdr_flair" / "models" / "model.pt").read_bytes()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["model.json", "model.pt"]
+
+
+def test_a_training_without_a_card_replaces_nothing(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="no checkpoint"):
+        replace_model(tmp_path / "served", tmp_path / "trained")
+    assert not (tmp_path / "served").exists()

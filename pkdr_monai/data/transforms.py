@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -11,6 +11,7 @@ from monai.data import MetaTensor
 from monai.transforms import LoadImaged, MapTransform
 from monai.transforms.traits import ThreadUnsafe
 
+from pkdr_monai.modalities import MODALITIES, channel_indices
 from pkdr_monai.regions import label_to_regions, regions_to_label
 
 __all__ = ["LabelToRegionsd", "LoadModalitiesd", "RegionsToLabeld", "SelectChannelsd"]
@@ -31,11 +32,15 @@ class LoadModalitiesd(LoadImaged, ThreadUnsafe):
 class SelectChannelsd(MapTransform):
     """Keep, of a file that holds several modalities, the channels that its data-list entry names.
 
-    An entry without ``channels`` came from one file a modality and is left as it is.
+    An entry without ``channels`` came from one file a modality and is left as it is. Tools that hand over files of
+    their own, such as MONAI Label, name no channels: for them, ``modalities`` says what to keep of an image that holds
+    all four.
 
     Args:
         keys: keys of channel-first images, ``(M, X, Y, Z)``.
         channels_key: key of the entry's channel numbers.
+        modalities: what to keep, in an entry without channel numbers, of an image with all four modalities in the
+            project's order; ``None`` to leave it as it is.
         allow_missing_keys: leave entries without the key as they are.
 
     Example:
@@ -44,17 +49,26 @@ class SelectChannelsd(MapTransform):
         (1, 2, 2, 2)
     """
 
-    def __init__(self, keys: KeysCollection, channels_key: str = "channels", allow_missing_keys: bool = False) -> None:
+    def __init__(
+        self,
+        keys: KeysCollection,
+        channels_key: str = "channels",
+        modalities: Sequence[str] | None = None,
+        allow_missing_keys: bool = False,
+    ) -> None:
         super().__init__(keys, allow_missing_keys)
         self.channels_key = channels_key
+        self.channels = None if modalities is None else list(channel_indices(modalities))
 
     def __call__(self, data: Data) -> dict[Hashable, Any]:
         """Return the entry with its images reduced to the chosen channels."""
         entry = dict(data)
         channels = entry.get(self.channels_key)
-        if channels is not None:
-            for key in self.key_iterator(entry):
+        for key in self.key_iterator(entry):
+            if channels is not None:
                 entry[key] = entry[key][[int(channel) for channel in channels]]
+            elif self.channels is not None and len(entry[key]) == len(MODALITIES):
+                entry[key] = entry[key][self.channels]
         return entry
 
 

@@ -71,7 +71,8 @@ def export_torchscript(network: nn.Module, path: str | Path, metadata: Mapping[s
     save_net_with_metadata(script, whole, include_config_vals=False, meta_values=metadata, more_extra_files=extra)
     with zipfile.ZipFile(whole) as archive:
         names = [name for name in archive.namelist() if not name.endswith(TRACES)]
-        write_archive(path, {name: archive.read(name) for name in names})
+        # MONAI Deploy looks for the extra files in a folder named as the file
+        write_archive(path, {f"{Path(path).stem}/{name.split('/', 1)[1]}": archive.read(name) for name in names})
 
 
 def export_onnx(network: nn.Module, path: str | Path) -> None:

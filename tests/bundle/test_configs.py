@@ -19,10 +19,21 @@ def _read(path: Path) -> dict:
 
 
 @pytest.mark.parametrize(
-    "key", ["network_def", "network", "preprocessing", "modalities", "device", "spacing", "roi_size", "init_filters"]
+    "key", ["network_def", "network", "modalities", "device", "spacing", "roi_size", "init_filters"]
 )
 def test_training_and_inference_agree_on(key: str) -> None:
     assert _read(INFERENCE)[key] == _read(TRAIN)[key]
+
+
+def test_training_and_inference_prepare_an_image_alike() -> None:
+    """They differ in who hands the image over: labels come along here, and cases of unknown origin there."""
+    training, inference = (_read(path)["preprocessing"]["transforms"] for path in (TRAIN, INFERENCE))
+    assert inference[:3] == [
+        {"_target_": "LoadImaged", "keys": "image"},  # MONAI Deploy and MONAI Label know this one, and hand no label
+        training[1],
+        {**training[2], "modalities": "@modalities"},
+    ]
+    assert inference[3:] == training[3:]
 
 
 @pytest.mark.parametrize(

@@ -33,6 +33,18 @@ def test_an_entry_without_channels_is_left_alone() -> None:
     assert SelectChannelsd("image")({"image": image})["image"] is image
 
 
+@pytest.mark.parametrize(("channels", "kept"), [(4, [2, 3]), (2, [0, 1]), (1, [0])])
+def test_of_four_sequences_without_names_the_networks_own_are_kept(channels: int, kept: list[int]) -> None:
+    image = torch.arange(float(channels)).reshape(channels, 1, 1, 1)
+    selected = SelectChannelsd("image", modalities=["t2", "flair"])({"image": image})["image"]
+    assert selected.flatten().tolist() == kept
+
+
+def test_an_entrys_channels_come_before_the_networks() -> None:
+    image = torch.arange(4.0).reshape(4, 1, 1, 1)
+    assert SelectChannelsd("image", modalities=["t2"])({"image": image, "channels": [0]})["image"].flatten() == 0
+
+
 def test_regions_and_labels_undo_each_other_and_keep_their_place() -> None:
     regions = LabelToRegionsd("label")({"label": _label()})
     assert regions["label"].shape == (3, 4, 1, 1)

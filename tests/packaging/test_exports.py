@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -38,6 +39,8 @@ def test_torchscript_gives_the_same_and_brings_metadata_and_config(network: Patc
     _, metadata, extra = load_net_with_metadata(str(tmp_path / "model.ts"), more_extra_files=["inference.json"])
     assert metadata == {"version": "1"}
     assert extra["inference.json"] == b'{"modality": "t2"}'
+    with zipfile.ZipFile(tmp_path / "model.ts") as archive:
+        assert {"model/extra/inference.json", "model/extra/metadata.json"} <= set(archive.namelist())  # MONAI Deploy
 
 
 def test_torchscript_holds_no_path_of_this_machine(network: PatchVNet, tmp_path: Path) -> None:
