@@ -4,11 +4,12 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: help demo test test-real consumers lint bench bundle clean
+.PHONY: help demo test test-heavy test-real consumers lint bench bundle clean
 
 help:
 	@echo "make demo       synthetic cohort, teacher, student, baseline and one table (about 10 minutes on 2 cores)"
 	@echo "make test       the test suite"
+	@echo "make test-heavy faults and inputs by the thousand (about 15 minutes on 2 cores)"
 	@echo "make test-real  the tests on real BraTS cases; set PKDR_REAL_DATA to their folder"
 	@echo "make consumers  MONAI Label, NVIDIA FLARE and MONAI Deploy with the bundle, each installed below .consumers/"
 	@echo "make lint       ruff and mypy"
@@ -26,6 +27,10 @@ demo: $(INSTALLED)
 
 test: $(INSTALLED)
 	$(BIN)/python -m pytest
+
+test-heavy: $(INSTALLED)
+	-$(BIN)/pip install --quiet --disable-pip-version-check --only-binary atheris -c constraints.txt -e '.[fuzz]' # not there for every Python
+	$(BIN)/python -m pytest tests/heavy
 
 test-real: $(INSTALLED)
 	$(BIN)/python -m pytest -m real

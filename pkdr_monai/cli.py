@@ -15,12 +15,11 @@ from pkdr_monai.commands.info import info
 from pkdr_monai.commands.predict import predict
 from pkdr_monai.commands.report import report
 from pkdr_monai.commands.train import train
-from pkdr_monai.errors import BAD_INPUT_EXIT_CODE, input_error_in
+from pkdr_monai.errors import INTERRUPTED_EXIT_CODE, describe_interruption, plain_error_in
 from pkdr_monai.terminal import Plan, did_you_mean, run_plan
 
 __all__ = ["main"]
 
-INTERRUPTED_EXIT_CODE = 130
 BROKEN_PIPE_EXIT_CODE = 141
 
 
@@ -54,7 +53,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         arguments: words after ``pkdr``; those of this process by default.
 
     Raises:
-        SystemExit: with 2 after bad input, of which one sentence tells on the standard error; 130 after Ctrl-C.
+        SystemExit: with 2 after bad input and 1 after a run that could not go on, of which one sentence tells on the
+            standard error; 130 after Ctrl-C.
     """
     try:
         run_plan(fire.Fire(Commands(), command=arguments, name="pkdr", serialize=_silent))
@@ -63,19 +63,18 @@ def main(arguments: Sequence[str] | None = None) -> None:
         if stop.code:
             _suggest(stop.trace)
         raise
-    except KeyboardInterrupt:
-        sys.stderr.write("\ninterrupted\n")
+    except KeyboardInterrupt as interruption:
+        sys.stderr.write(f"\n{describe_interruption(interruption)}\n")
         raise SystemExit(INTERRUPTED_EXIT_CODE) from None
     except BrokenPipeError:  # `pkdr ... | head`: leave nothing for Python to flush into the closed pipe
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise SystemExit(BROKEN_PIPE_EXIT_CODE) from None
-
     except Exception as error:
-        mendable = input_error_in(error)  # MONAI's parser wraps what it evaluates
-        if mendable is None:
+        plain = plain_error_in(error)  # MONAI's parser wraps what it evaluates
+        if plain is None:
             raise
-        sys.stderr.write(f"error: {mendable}\n")
-        raise SystemExit(BAD_INPUT_EXIT_CODE) from None
+        sys.stderr.write(f"error: {plain}\n")
+        raise SystemExit(plain.exit_code) from None
 
 
 def _suggest(trace: fire.trace.FireTrace) -> None:

@@ -1,13 +1,21 @@
-"""Errors that a user can mend: one clear sentence and exit code 2 instead of a stack trace."""
+"""Errors that a user can mend: one clear sentence and an exit code instead of a stack trace."""
 
 from __future__ import annotations
 
+import errno
+import logging
+import os
+import re
 import sys
+import threading
 from types import TracebackType
 
-__all__ = ["InputError", "input_error_in", "speak_plainly"]
+__all__ = ["InputError", "Interruption", "RunError", "describe_interruption", "plain_error_in", "speak_plainly"]
 
-BAD_INPUT_EXIT_CODE = 2
+INTERRUPTED_EXIT_CODE = 130
+PLACES = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)  # a disk or a folder is at fault
+FROM_WORKER = re.compile(r"^pkdr_monai\.errors\.(InputError|RunError): (.+)$", re.MULTILINE)
+DEAD_WORKER = re.compile(r"DataLoader worker \(pid.*\) (is killed|exited unexpectedly)")
 
 
 class InputError(ValueError):
@@ -16,29 +24,97 @@ class InputError(ValueError):
     The message is written for the person who can mend it. It says what is wrong, where, and what to do about it.
     """
 
+    exit_code = 2
 
-def input_error_in(error: BaseException | None) -> InputError | None:
-    """Return the input error that ``error`` is or stems from, if any: MONAI's parser wraps what it evaluates."""
+
+class RunError(RuntimeError):
+    """A run that cannot go on, although its input was sound: a loss that is no number, a data worker that died.
+
+    The message says what happened, where, and how to go on.
+    """
+
+    exit_code = 1
+
+
+class Interruption(KeyboardInterrupt):
+    """Ctrl-C, with words on how to go on.
+
+    A class of its own also because Python kills a process by SIGINT, whatever exit code that asks for, once a bare
+    ``KeyboardInterrupt`` has come through ``eval``, in which MONAI runs a config.
+    """
+
+
+def plain_error_in(error: BaseException | None) -> InputError | RunError | None:
+    """Return the plain error that ``error`` is or stems from, if any: MONAI's parser wraps what it evaluates.
+
+    A full disk and a folder that may not be written to are plain errors too, whoever met them, and so is what a data
+    worker reports, which arrives as the text of its stack trace.
+    """
     while error is not None:
-        if isinstance(error, InputError):
+        if isinstance(error, InputError | RunError):
             return error
+        if isinstance(error, OSError) and error.errno in PLACES:
+            path = os.fsdecode(error.filename or "a file")
+            return InputError(
+                f"cannot use {path}: {error.strerror}. Make room or choose another folder; "
+                "a training goes on with --resume true."
+            )
+        if isinstance(error, RuntimeError):
+            told = _told_by_worker(str(error))
+            if told is not None:
+                return told
         error = error.__cause__ or error.__context__
     return None
 
 
+def _told_by_worker(text: str) -> InputError | RunError | None:
+    reported = FROM_WORKER.search(text)
+    if reported is not None:
+        return (InputError if reported[1] == "InputError" else RunError)(reported[2])
+    if DEAD_WORKER.search(text) is not None:
+        return RunError(
+            "a data worker was killed, most often for want of memory. Go on with --resume true, "
+            "and with fewer of them: --num_workers."
+        )
+    return None
+
+
+def describe_interruption(interruption: KeyboardInterrupt) -> str:
+    """Return the line that tells of Ctrl-C.
+
+    Example:
+        >>> describe_interruption(KeyboardInterrupt("in epoch 3."))
+        'interrupted in epoch 3.'
+    """
+    return f"interrupted {interruption}".rstrip()
+
+
 def _excepthook(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
-    mendable = input_error_in(error)
-    if mendable is None:
+    if isinstance(error, KeyboardInterrupt):
+        sys.stderr.write(f"{describe_interruption(error)}\n")
+        sys.exit(INTERRUPTED_EXIT_CODE)
+    plain = plain_error_in(error)
+    if plain is None:
         sys.__excepthook__(kind, error, trace)
         return
-    sys.stderr.write(f"error: {mendable}\n")
-    sys.exit(BAD_INPUT_EXIT_CODE)
+    sys.stderr.write(f"error: {plain}\n")
+    sys.exit(plain.exit_code)
+
+
+def _thread_excepthook(arguments: threading.ExceptHookArgs) -> None:
+    plain = plain_error_in(arguments.exc_value)
+    if plain is None:
+        threading.__excepthook__(arguments)
+    else:  # who waits for the thread meets it again, and tells it
+        logging.getLogger("pkdr_monai").warning(str(plain))
 
 
 def speak_plainly() -> None:
-    """Make this process end with one sentence and exit code 2 when an :class:`InputError` reaches the top.
+    """Make this process end with one sentence when a plain error reaches the top, and with the error's exit code.
 
-    The bundle's configs call it in ``initialize``, because ``python -m monai.bundle run`` has no such manners of its
-    own. Every other error keeps its stack trace.
+    That is 2 for an :class:`InputError`, 1 for a :class:`RunError` and 130 after Ctrl-C. The bundle's configs call it
+    in ``initialize``, because ``python -m monai.bundle run`` has no such manners of its own. Every other error keeps
+    its stack trace.
     """
     sys.excepthook = _excepthook
+    threading.excepthook = _thread_excepthook

@@ -5,22 +5,33 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
 
-__all__ = ["atomic_write", "content_hash", "file_hash", "read_json", "write_json"]
-
 from pkdr_monai.errors import InputError
+
+__all__ = ["atomic_write", "content_hash", "file_hash", "read_json", "read_object", "remove_unfinished", "write_json"]
+
+UNFINISHED = re.compile(r"\..+\.\w{8}\.tmp")
 
 
 @contextmanager
-def atomic_write(path: str | Path) -> Iterator[BinaryIO]:
+def atomic_write(path: str | Path, keep: str | Path | None = None) -> Iterator[BinaryIO]:
     """Open ``path`` for writing so that it is replaced at once when the block ends well, and untouched otherwise.
 
-    A process killed in the block leaves the old file as it was; what it had written stays in a ``.tmp`` file beside it.
+    A process killed in the block leaves the old file as it was; what it had written stays in a ``.tmp`` file beside it,
+    which :func:`remove_unfinished` removes.
+
+    Args:
+        path: the file.
+        keep: name that the old file gets when the new one is whole; without it, the old one is gone.
+
+    Raises:
+        OSError: when it cannot be written; it names ``path``.
 
     Example:
         >>> import tempfile
@@ -41,10 +52,31 @@ def atomic_write(path: str | Path) -> Iterator[BinaryIO]:
         umask = os.umask(0)
         os.umask(umask)
         Path(temporary).chmod(0o666 & ~umask)  # mkstemp is private to its user; a result is not
+        if keep is not None and path.exists():
+            path.replace(keep)
         Path(temporary).replace(path)
-    except BaseException:
+    except BaseException as error:
         Path(temporary).unlink(missing_ok=True)
+        if isinstance(error, OSError) and error.filename is None:
+            error.filename = str(path)  # a full disk does not say which file it has no room for
         raise
+
+
+def remove_unfinished(folder: str | Path) -> None:
+    """Remove what processes that were killed in :func:`atomic_write` left in a folder that nobody writes to now.
+
+    Example:
+        >>> import tempfile
+        >>> folder = Path(tempfile.mkdtemp())
+        >>> for name in (".model.pt.abcd1234.tmp", "model.pt", "notes.tmp"):
+        ...     (folder / name).touch()
+        >>> remove_unfinished(folder)
+        >>> sorted(path.name for path in folder.iterdir())
+        ['model.pt', 'notes.tmp']
+    """
+    for path in Path(folder).glob(".*.tmp"):
+        if UNFINISHED.fullmatch(path.name):
+            path.unlink(missing_ok=True)
 
 
 def write_json(path: str | Path, content: Any) -> None:
@@ -63,8 +95,20 @@ def read_json(path: str | Path) -> Any:
         return json.loads(Path(path).read_text(encoding="utf-8"))
     except OSError as error:
         raise InputError(f"cannot read {path}: {error.strerror or error}. Check the path.") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise InputError(f"{path} is not valid JSON ({error}). Mend it or write it anew.") from error
+
+
+def read_object(path: str | Path) -> dict[str, Any]:
+    """Read a JSON file that holds an object, ``{...}``.
+
+    Raises:
+        InputError: when the file is absent, unreadable, not JSON, or holds something else.
+    """
+    content = read_json(path)
+    if not isinstance(content, dict):
+        raise InputError(f"{path} holds a {type(content).__name__}: expected a JSON object. Mend it or write it anew.")
+    return content
 
 
 def content_hash(content: Any) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -17,6 +18,7 @@ from pkdr_monai.regions import REGIONS, scheme_labels
 __all__ = ["Evaluation", "ModelCard", "card_path", "data_source"]
 
 SYNTHETIC_PREFIX = "Phantom18_"  # the names that `pkdr data demo` gives
+EXPRESSION = ("$", "@", "%")  # how MONAI's configs mark what they evaluate
 WRITE_IT = "A training writes it; an evaluation (bundle/configs/evaluate.json) writes it anew."
 
 
@@ -77,7 +79,7 @@ class ModelCard:
         weights: file of the weights, where the card was read from a disk.
 
     Raises:
-        InputError: when a modality or the label scheme is unknown.
+        InputError: when a modality or the label scheme is unknown, or the name is none.
     """
 
     name: str
@@ -100,6 +102,8 @@ class ModelCard:
         }.items():
             object.__setattr__(self, name, value)
         scheme_labels(self.label_scheme)
+        if not re.fullmatch(r"\w[^\x00-\x1f\x7f]*", self.name):  # a config would run what begins with $ as code
+            raise InputError(f"the name of a model begins with a letter or a digit, not as {self.name!r} does.")
 
     @property
     def synthetic(self) -> bool:
@@ -138,6 +142,7 @@ class ModelCard:
         content = read_json(path)
         try:
             facts = {name: content[name] for name in cls.__dataclass_fields__ if name != "weights"}
+            _refuse_code(facts["network"])
             facts["evaluation"] = Evaluation(**facts["evaluation"]) if facts["evaluation"] else None
             return cls(**facts, weights=path.with_suffix(".pt"))
         except InputError as error:
@@ -161,3 +166,17 @@ def data_source(data_list: Mapping[str, Any]) -> dict[str, Any]:
     names = [entry["case"] for section in ("training", "validation", "test") for entry in data_list.get(section, ())]
     synthetic = any(name.startswith(SYNTHETIC_PREFIX) for name in names)
     return {"name": data_list.get("name"), "hash": data_list.get("hash"), "synthetic": synthetic}
+
+
+def _refuse_code(description: Any) -> None:
+    """Refuse a network's description that a MONAI config would run as code: it is passed on to MONAI."""
+    if not isinstance(description, Mapping) or not isinstance(description.get("_target_"), str):
+        raise InputError("expected a network's class (_target_) and arguments.")
+    for name, value in description.items():
+        if name.startswith("_") and name != "_target_":
+            raise InputError(f"its network has {name}, which a config would act upon: it was refused.")
+        for part in value if isinstance(value, list) else [value]:
+            if isinstance(part, Mapping):
+                _refuse_code(part)
+            elif isinstance(part, str) and part.startswith(EXPRESSION):
+                raise InputError(f"its network has {part!r}, which a config would run as code: it was refused.")

@@ -7,9 +7,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from yaml import YAMLError
+
 from pkdr_monai.errors import InputError
 
-__all__ = ["command_line", "find_configs", "run_bundle"]
+__all__ = ["command_line", "find_configs", "load_configs", "run_bundle"]
 
 
 def run_bundle(run_id: str, configs: Sequence[Path], options: Mapping[str, Any]) -> None:
@@ -27,6 +29,29 @@ def run_bundle(run_id: str, configs: Sequence[Path], options: Mapping[str, Any])
     workflow.initialize()
     workflow.run()
     workflow.finalize()
+
+
+def load_configs(files: Sequence[Path]) -> dict[str, Any]:
+    """Return what config files say together; later ones go before earlier ones.
+
+    Raises:
+        InputError: when a file is absent, or is no config.
+    """
+    from monai.bundle import ConfigParser
+
+    for file in files:
+        if not file.is_file():
+            raise InputError(f"no config file {file}: check --overlays.")
+        try:
+            content = ConfigParser.load_config_file(str(file))
+        except (ValueError, RecursionError, YAMLError) as error:
+            raise InputError(f"{file} is not valid JSON or YAML ({str(error).splitlines()[0]}). Mend it.") from error
+        if not isinstance(content, dict) or not all(isinstance(key, str) for key in content):
+            raise InputError(f"{file} is no config: expected settings by their names. Mend it.")
+    try:
+        return ConfigParser.load_config_files([str(file) for file in files])
+    except (LookupError, ValueError, TypeError) as error:
+        raise InputError(f"{', '.join(map(str, files))} do not go together: {error}. Check their keys.") from error
 
 
 def command_line(run_id: str, configs: Sequence[Path], options: Mapping[str, Any]) -> str:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from fire.parser import DefaultParseValue
 from monai.bundle import ConfigParser
 
 from pkdr_monai.cli import Commands
@@ -77,8 +78,15 @@ def _commands(document: Path) -> list[list[str]]:
     return [shlex.split(line, comments=True) for line in lines if re.match(COMMAND, line) and "..." not in line]
 
 
-def _options(words: list[str]) -> list[str]:
-    return [re.split("=", word[2:], maxsplit=1)[0] for word in words if word.startswith("--")]
+def _options(words: list[str]) -> dict[str, Any]:
+    """Return the options of a command, read as fire reads them."""
+    options = {}
+    for word, following in zip(words, [*words[1:], "--"], strict=True):
+        if word.startswith("--"):
+            name, equals, value = word[2:].partition("=")
+            given = value if equals else "true" if following.startswith("--") else following
+            options[name] = DefaultParseValue(given)
+    return options
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=str)
@@ -88,19 +96,20 @@ def test_every_command_names_options_that_exist(document: Path) -> None:
             verb = getattr(Commands(), words[1])
             verb = getattr(verb, words[2]) if not inspect.isroutine(verb) and hasattr(verb, words[2]) else verb
             parameters = inspect.signature(verb).parameters
-            unknown = [option for option in _options(words) if option.replace("-", "_") not in parameters]
+            unknown = {
+                name: value for name, value in _options(words).items() if name.replace("-", "_") not in parameters
+            }
             if words[1] != "train":
                 assert not unknown, words
                 continue
             overlays = words[words.index("--overlays") + 1].split(",") if "--overlays" in words else []
             configs = ["bundle/configs/train.json", *overlays]
-            unknown = [option for option in unknown if option != "overlays"]
         else:
             configs = re.findall(r"[\w/]+\.(?:json|yaml)", words[words.index("--config_file") + 1])
             configs = [
                 config if config.startswith(("bundle", "experiments")) else f"bundle/{config}" for config in configs
             ]
-            unknown = [option for option in _options(words) if option not in MONAIS_OWN]
+            unknown = {name: value for name, value in _options(words).items() if name not in MONAIS_OWN}
         if all((ROOT / config).is_file() for config in configs):
             check_overrides(ConfigParser.load_config_files([str(ROOT / config) for config in configs]), unknown)
 

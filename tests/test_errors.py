@@ -1,15 +1,23 @@
 from __future__ import annotations
 
+import errno
+import os
 import subprocess
 import sys
+import threading
+from pathlib import Path
 
 import pytest
+import torch
+from torch.utils.data import DataLoader, Dataset
 
-from pkdr_monai.errors import InputError, speak_plainly
+from pkdr_monai.errors import InputError, RunError, plain_error_in, speak_plainly
 
 
 def run(statement: str) -> subprocess.CompletedProcess[str]:
-    code = f"from pkdr_monai.errors import InputError, speak_plainly\nspeak_plainly()\n{statement}"
+    code = (
+        f"from pkdr_monai.errors import InputError, Interruption, RunError, speak_plainly\nspeak_plainly()\n{statement}"
+    )
     return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
 
 
@@ -30,6 +38,68 @@ def test_input_error_ends_the_process_with_one_sentence_and_2(statement: str) ->
     assert (ended.returncode, ended.stderr, ended.stdout) == (2, "error: no such case\n", "")
 
 
+def test_a_run_that_cannot_go_on_ends_with_one_sentence_and_1() -> None:
+    ended = run("raise RunError('the loss is nan')")
+    assert (ended.returncode, ended.stderr) == (1, "error: the loss is nan\n")
+
+
+def test_ctrl_c_ends_with_one_line_and_130() -> None:
+    ended = run("raise Interruption('in epoch 3.')")
+    assert (ended.returncode, ended.stderr) == (130, "interrupted in epoch 3.\n")
+
+
+def test_an_interruption_within_eval_ends_a_module_with_130_too(tmp_path: Path) -> None:
+    """A bare ``KeyboardInterrupt`` does not: Python then kills the process by SIGINT."""
+    (tmp_path / "stopped.py").write_text(
+        "import sys\nfrom pkdr_monai.errors import Interruption\ndef stop(): raise Interruption\n"
+        "try: eval('stop()')\nexcept KeyboardInterrupt: sys.exit(130)\n"
+    )
+    words = [sys.executable, "-m", "stopped"]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), *sys.path])}
+    assert subprocess.run(words, cwd=tmp_path, env=environment, check=False).returncode == 130
+
+
+def test_a_thread_that_finds_the_disk_full_leaves_no_traceback() -> None:
+    code = "import threading\ndef fail(): raise OSError(28, 'No space left on device', b'events')\n"
+    ended = run(f"{code}thread = threading.Thread(target=fail)\nthread.start()\nthread.join()")
+    assert (ended.returncode, ended.stderr.startswith("cannot use events: No space left on device.")) == (0, True)
+    assert "Traceback" in run(code.replace("28", "22") + "threading.Thread(target=fail).start()").stderr
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EROFS, errno.EACCES])
+def test_a_full_disk_and_a_closed_folder_are_plain_errors_whoever_met_them(number: int) -> None:
+    wrapped = RuntimeError("cannot write")
+    wrapped.__context__ = OSError(number, "what is wrong", "runs/a")
+    assert "cannot use runs/a: what is wrong." in str(plain_error_in(wrapped))
+
+
+def test_other_errors_of_the_system_are_not() -> None:
+    assert plain_error_in(OSError(errno.EINVAL, "invalid")) is None
+
+
+class _Cases(Dataset):
+    def __len__(self) -> int:
+        return 2
+
+    def __getitem__(self, index: int) -> torch.Tensor:
+        raise InputError("case a is unreadable.")
+
+
+def test_what_a_data_worker_reports_arrives_as_it_was_said() -> None:
+    with pytest.raises(InputError) as caught:
+        list(DataLoader(_Cases(), num_workers=1))
+    foreign = RuntimeError(f"Caught RuntimeError in DataLoader worker process 0.\n{caught.value}")
+    plain = plain_error_in(foreign)
+    assert (type(plain), str(plain)) == (InputError, "case a is unreadable.")
+
+
+def test_a_data_worker_that_was_killed_is_a_plain_error() -> None:
+    killed = RuntimeError("DataLoader worker (pid 4321) is killed by signal: Killed. ")
+    assert isinstance(plain_error_in(killed), RunError)
+    gone = RuntimeError("DataLoader worker (pid(s) 4321) exited unexpectedly")
+    assert "--num_workers" in str(plain_error_in(gone))
+
+
 def test_other_errors_keep_their_traceback() -> None:
     ended = run("raise KeyError('x')")
     assert ended.returncode == 1
@@ -39,5 +109,6 @@ def test_other_errors_keep_their_traceback() -> None:
 
 def test_hook_is_set_only_on_demand(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "excepthook", sys.__excepthook__)
+    monkeypatch.setattr(threading, "excepthook", threading.excepthook)
     speak_plainly()
     assert sys.excepthook is not sys.__excepthook__

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import signal
@@ -11,7 +12,15 @@ from pathlib import Path
 import pytest
 
 from pkdr_monai.errors import InputError
-from pkdr_monai.files import atomic_write, content_hash, file_hash, read_json, write_json
+from pkdr_monai.files import (
+    atomic_write,
+    content_hash,
+    file_hash,
+    read_json,
+    read_object,
+    remove_unfinished,
+    write_json,
+)
 
 
 def test_failed_write_leaves_the_old_file_and_nothing_beside_it(tmp_path: Path) -> None:
@@ -83,9 +92,49 @@ def test_process_killed_in_mid_write_leaves_the_old_file(tmp_path: Path) -> None
     result = subprocess.run([sys.executable, "-c", code, str(path)], check=False)
     assert result.returncode == -signal.SIGKILL
     assert path.read_bytes() == b"old and whole"
+    (tmp_path / ".env").touch()
+    assert len(list(tmp_path.iterdir())) == 3
+    remove_unfinished(tmp_path)
+    assert sorted(tmp_path.iterdir()) == [tmp_path / ".env", path]
 
 
 def test_the_hash_of_a_file_is_that_of_its_bytes(tmp_path: Path) -> None:
     content = b"0123456789" * 300_000  # more than one block
     (tmp_path / "a").write_bytes(content)
     assert file_hash(tmp_path / "a") == hashlib.sha256(content).hexdigest()
+
+
+def test_the_old_file_is_kept_on_demand_once_the_new_one_is_whole(tmp_path: Path) -> None:
+    path, kept = tmp_path / "a.txt", tmp_path / "a_before.txt"
+
+    def write(text: bytes) -> None:
+        with atomic_write(path, keep=kept) as file:
+            file.write(text)
+            if text == b"third":
+                raise RuntimeError("killed")
+
+    write(b"first")
+    assert not kept.exists()
+    write(b"second")
+    assert (path.read_bytes(), kept.read_bytes()) == (b"second", b"first")
+    with pytest.raises(RuntimeError, match="killed"):
+        write(b"third")
+    assert (path.read_bytes(), kept.read_bytes()) == (b"second", b"first")
+
+
+def test_a_full_disk_names_the_file_that_it_has_no_room_for(tmp_path: Path) -> None:
+    with pytest.raises(OSError, match="No space left") as caught, atomic_write(tmp_path / "a.txt"):
+        raise OSError(errno.ENOSPC, "No space left on device")
+    assert caught.value.filename == str(tmp_path / "a.txt")
+
+
+def test_json_that_is_no_object_is_refused_by_name(tmp_path: Path) -> None:
+    (tmp_path / "a.json").write_text("[1]")
+    with pytest.raises(InputError, match=r"a\.json holds a list: expected a JSON object"):
+        read_object(tmp_path / "a.json")
+
+
+def test_json_too_deep_to_read_is_refused_by_name(tmp_path: Path) -> None:
+    (tmp_path / "a.json").write_text("[" * 100_000)
+    with pytest.raises(InputError, match=r"a\.json is not valid JSON"):
+        read_json(tmp_path / "a.json")

@@ -74,3 +74,37 @@ def test_other_json_is_no_card(tmp_path: Path) -> None:
 def test_a_card_without_weights_has_no_place(card: ModelCard) -> None:
     with pytest.raises(ValueError, match="with_weights first"):
         replace(card, weights=None).write()
+
+
+@pytest.mark.parametrize(
+    "hostile",
+    [
+        {"in_channels": "$__import__('os').system('true')"},
+        {"in_channels": "@device"},
+        {"in_channels": "%train.json#device"},
+        {"patch_size": ["$1"]},
+        {"network": {"_target_": "pkdr_monai.networks.PatchVNet", "in_channels": "$1"}},
+        {"_mode_": "debug"},
+        {"_requires_": "$1"},
+    ],
+)
+def test_a_network_that_a_config_would_run_as_code_is_refused(card: ModelCard, hostile: dict) -> None:
+    path = replace(card, network={**NETWORK, **hostile}).write()
+    with pytest.raises(InputError, match="it was refused"):
+        ModelCard.read(path)
+
+
+@pytest.mark.parametrize("network", [None, [], {}, {"_target_": 3}])
+def test_a_network_without_a_class_is_refused(card: ModelCard, network: object) -> None:
+    path = card.write()
+    path.write_text(json.dumps({**json.loads(path.read_text()), "network": network}))
+    with pytest.raises(InputError, match=r"expected a network's class"):
+        ModelCard.read(path)
+
+
+@pytest.mark.parametrize("name", ["$exit()", "", "@device", "a\nb", 3])
+def test_a_name_that_a_config_would_run_as_code_is_refused(card: ModelCard, name: object) -> None:
+    path = card.write()
+    path.write_text(json.dumps({**json.loads(path.read_text()), "name": name}))
+    with pytest.raises(InputError, match=r"model\.json"):
+        ModelCard.read(path)

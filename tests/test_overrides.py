@@ -25,7 +25,7 @@ CONFIG = ConfigParser.load_config_file(str(ROOT / "bundle" / "configs" / "train.
     ],
 )
 def test_key_that_changes_something_is_taken(key: str) -> None:
-    check_overrides(CONFIG, [key])
+    check_overrides(CONFIG, {key: "$1"})
 
 
 @pytest.mark.parametrize(
@@ -43,5 +43,43 @@ def test_key_that_changes_something_is_taken(key: str) -> None:
 )
 def test_key_that_changes_nothing_is_refused_with_the_nearest(key: str, answer: str) -> None:
     with pytest.raises(InputError) as caught:
-        check_overrides(CONFIG, ["max_epochs", key])
+        check_overrides(CONFIG, {"max_epochs": 4, key: "$1"})
     assert answer in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("max_epochs", 3),
+        ("max_epochs", "$2 * 3"),
+        ("learning_rate", 1),
+        ("resume", "true"),
+        ("resume", True),
+        ("roi_size", (64, 64, 64)),
+        ("teacher_dtype", "bfloat16"),
+        ("modality", ["t1", "flair"]),
+        ("amp", False),
+    ],
+)
+def test_value_of_the_kind_of_the_one_that_it_replaces_is_taken(key: str, value: object) -> None:
+    check_overrides(CONFIG, {key: value})
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("max_epochs", "ten"),
+        ("max_epochs", 1.5),
+        ("max_epochs", True),
+        ("learning_rate", "1e-4x"),
+        ("learning_rate", None),
+        ("resume", "perhaps"),
+        ("roi_size", [64, 64]),
+        ("roi_size", 64),
+        ("roi_size", ["a", "b", "c"]),
+        ("loss#beta", "half"),
+    ],
+)
+def test_value_of_another_kind_is_refused_with_an_example(key: str, value: object) -> None:
+    with pytest.raises(InputError, match=rf"expected {key} to be of the kind of .*, got "):
+        check_overrides(CONFIG, {key: value})

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from pkdr_monai.errors import InputError
-from pkdr_monai.workflow import command_line, find_configs
+from pkdr_monai.workflow import command_line, find_configs, load_configs
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -31,3 +31,29 @@ def test_without_a_bundle_anywhere_it_says_what_was_looked_for(tmp_path: Path, m
     monkeypatch.setattr("pkdr_monai.workflow.__file__", str(tmp_path / "site" / "pkdr_monai" / "workflow.py"))
     with pytest.raises(InputError, match="no bundle here: expected"):
         find_configs()
+
+
+def test_later_configs_go_before_earlier_ones(tmp_path: Path) -> None:
+    (tmp_path / "a.json").write_text('{"x": 1, "y": {"z": 2}}')
+    (tmp_path / "b.yaml").write_text("y#z: 3")
+    assert load_configs([tmp_path / "a.json", tmp_path / "b.yaml"]) == {"x": 1, "y": {"z": 3}}
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "sentence"),
+    [
+        ("b.json", "{", "is not valid JSON or YAML"),
+        ("b.yaml", "a: [", "is not valid JSON or YAML"),
+        ("b.yaml", "- 1", "is no config"),
+        ("b.yaml", "1: 2", "is no config"),
+        ("b.txt", "a: 1", "is not valid JSON or YAML"),
+        ("b.yaml", "x#0: 1", "do not go together"),
+        ("b.yaml", None, "no config file"),
+    ],
+)
+def test_a_file_that_is_no_config_is_named(tmp_path: Path, name: str, text: str | None, sentence: str) -> None:
+    (tmp_path / "a.json").write_text('{"x": 1}')
+    if text is not None:
+        (tmp_path / name).write_text(text)
+    with pytest.raises(InputError, match=rf"{sentence}"):
+        load_configs([tmp_path / "a.json", tmp_path / name])

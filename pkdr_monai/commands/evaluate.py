@@ -34,6 +34,7 @@ def evaluate(
         dry_run: only print the command.
     """
     from pkdr_monai.models import read_model
+    from pkdr_monai.networks import build_network, describe_network
     from pkdr_monai.workflow import command_line, find_configs, run_bundle
 
     card = read_model(run)
@@ -44,7 +45,7 @@ def evaluate(
         "data_list_file": data_list_file,
         "evaluation_split": split,
         "modality": "+".join(card.modalities),
-        "network_def": card.network,
+        "network_def": describe_network(build_network(card.network)),  # not as it stands: the card may hold code
         "spacing": list(card.spacing),
         "roi_size": list(card.roi_size),
         "checkpoint": str(weights),

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import fire
 
-from pkdr_monai.files import read_json
+from pkdr_monai.files import read_json, read_object
 from pkdr_monai.terminal import ProgressLine, choice, echo, integer, integers, names, switch, triple, verb
 
 if TYPE_CHECKING:
@@ -91,7 +91,7 @@ class Experiment:
         repository = Repository.find()
         cells = repository.select(what)
         own = {"max_epochs": epochs, "roi_size": crop and list(crop), "spacing": spacing and list(spacing)}
-        shared = {**(read_json(budget) if budget else {}), **{key: value for key, value in own.items() if value}}
+        shared = {**(read_object(budget) if budget else {}), **{key: value for key, value in own.items() if value}}
         presets = repository.root / "experiments" / "studies"
         study = choose_study(
             presets, cohort, results=results, work=work, smoke=smoke, name=name, split=split, budget=shared
@@ -130,7 +130,7 @@ def _executor(kind: str, workers: int, slurm: str | None, study: "Study") -> "Ex
     from pkdr_monai.experiments import LocalExecutor, SubmititExecutor
 
     if kind == "slurm":
-        return SubmititExecutor(study.work / "submitit", parameters=read_json(slurm) if slurm else None)
+        return SubmititExecutor(study.work / "submitit", parameters=read_object(slurm) if slurm else None)
     return LocalExecutor(workers)
 
 

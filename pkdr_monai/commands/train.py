@@ -39,21 +39,16 @@ def train(
         dry_run: only print the command.
         settings: for example --modality flair, --max_epochs 300, --batch_size 2, --resume true, --loss#beta 0.3.
     """
-    from monai.bundle import ConfigParser
-
     from pkdr_monai.overrides import check_overrides
-    from pkdr_monai.workflow import command_line, find_configs, run_bundle
+    from pkdr_monai.workflow import command_line, find_configs, load_configs, run_bundle
 
     if what not in OVERLAYS:
         raise InputError(f"cannot train {what!r}: expected teacher or student.")
     folder = find_configs()
     files = [folder / name for name in ("train.json", *OVERLAYS[what])] + [Path(overlay) for overlay in overlays]
-    for file in files:
-        if not file.is_file():
-            raise InputError(f"no config file {file}: check --overlays.")
-    check_overrides(ConfigParser.load_config_files([str(file) for file in files]), settings)
-    options: dict[str, Any] = {"dataset_dir": dataset_dir, "data_list_file": data_list_file}
-    options |= {key: DefaultParseValue(value) for key, value in settings.items()}
+    read = {key: DefaultParseValue(value) for key, value in settings.items()}
+    check_overrides(load_configs(files), read)
+    options: dict[str, Any] = {"dataset_dir": dataset_dir, "data_list_file": data_list_file, **read}
     echo(command_line("training", files, options))
     if not dry_run:
         run_bundle("training", files, options)

@@ -10,7 +10,7 @@ from types import NoneType
 from typing import Any
 
 from pkdr_monai.errors import InputError
-from pkdr_monai.files import read_json
+from pkdr_monai.files import read_object
 from pkdr_monai.modalities import modality_name
 from pkdr_monai.regions import REGIONS
 
@@ -92,9 +92,7 @@ def read_results(folder: str | Path) -> tuple[Result, ...]:
 
 
 def _read(path: Path) -> Result:
-    record = read_json(path)
-    if not isinstance(record, dict):
-        raise InputError(f"{path} is no result: expected a JSON object, got {type(record).__name__}. {AGAIN}")
+    record = read_object(path)
     for name, kinds in KINDS.items():
         value = record.get(name)
         if not isinstance(value, kinds) or isinstance(value, bool):

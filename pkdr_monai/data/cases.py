@@ -17,6 +17,8 @@ __all__ = ["NIFTI_NAME", "Case", "Cohort", "exclude_cases", "find_cases", "nifti
 NIFTI_NAME = re.compile(r"(?P<stem>.+)\.nii(\.gz)?", re.IGNORECASE)
 """Matches the names of NIfTI files in full; ``stem`` is the name without its endings."""
 
+FORBIDDEN = re.compile(r"[/\\\x00-\x1f\x7f]")
+
 LAYOUTS = (
     "Understood are the folders of BraTS 2018 to 2022 (<case>/<case>_t1.nii.gz, _t1ce, _t2, _flair, _seg; also below "
     "HGG/ and LGG/), of BraTS 2023 and later (<case>/<case>-t1n.nii.gz, -t1c, -t2w, -t2f, -seg), such files without a "
@@ -35,6 +37,9 @@ class Case:
         grade: ``"HGG"`` or ``"LGG"`` (high- or low-grade glioma), or ``None`` where the data set does not tell.
         channels: modality to channel, where one 4-D file holds all modalities; ``None`` where each has its own file.
         duplicates: further files for a place that is taken, such as ``("t1", path)``; a check reports them.
+
+    Raises:
+        InputError: when the name cannot be that of a folder of results, such as ``".."``.
     """
 
     name: str
@@ -43,6 +48,13 @@ class Case:
     grade: str | None = None
     channels: dict[str, int] | None = None
     duplicates: tuple[tuple[str, str], ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.name in ("", ".", "..") or FORBIDDEN.search(self.name):
+            raise InputError(
+                f"a case is named {self.name!r}: results are written to a folder of that name, so it needs letters or "
+                "digits, and no slash, backslash or control character. Rename it."
+            )
 
     @property
     def files(self) -> dict[str, str]:

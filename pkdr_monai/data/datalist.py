@@ -16,6 +16,7 @@ from pkdr_monai.data.splits import SECTIONS
 from pkdr_monai.errors import InputError
 from pkdr_monai.files import read_json
 from pkdr_monai.modalities import MODALITIES
+from pkdr_monai.regions import LABEL_SCHEMES
 
 __all__ = ["inference_items", "load_data_list", "make_data_list", "require_checked", "training_items"]
 
@@ -37,8 +38,17 @@ def load_data_list(path: str | Path) -> dict[str, Any]:
     data_list = read_json(path)
     if not isinstance(data_list, dict) or not {"label_scheme", "hash", *SECTIONS} <= set(data_list):
         raise InputError(f"{path} is not a data list: expected label_scheme, hash, {', '.join(SECTIONS)}. {WRITE_IT}")
+    if data_list["label_scheme"] not in tuple(LABEL_SCHEMES) or not all(
+        isinstance(data_list[part], list) for part in SECTIONS
+    ):
+        raise InputError(
+            f"{path} is not a data list: expected lists of cases and one of the label schemes "
+            f"{', '.join(LABEL_SCHEMES)}. {WRITE_IT}"
+        )
     if data_list["hash"] != data_list_hash(data_list):
         raise InputError(f"{path} does not hold what its hash stands for: was it edited by hand? {WRITE_IT}")
+    for entry in (entry for part in SECTIONS for entry in data_list[part]):
+        case_of(entry)  # refuses what is none
     return data_list
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import reprlib
 from collections.abc import Mapping
 from pathlib import Path, PureWindowsPath
 from typing import Any
@@ -34,9 +35,10 @@ def case_of(entry: Mapping[str, Any]) -> Case:
     """Read an entry of a data list.
 
     Raises:
-        InputError: when a file of it lies outside of the data set's folder.
+        InputError: when it is no entry, or a file of it lies outside of the data set's folder.
     """
-    files = {content: str(entry[content]) for content in (*MODALITIES, "label") if content in entry}
+    _refuse_other_than_entries(entry)
+    files = {content: entry[content] for content in (*MODALITIES, "label") if content in entry}
     for path in files.values():
         parsed = PureWindowsPath(path)  # knows the separators of both worlds
         if parsed.anchor or ".." in parsed.parts:
@@ -57,3 +59,23 @@ def file_sizes(case: Case, folder: Path) -> dict[str, int]:
 def data_list_hash(data_list: Mapping[str, Any]) -> str:
     """Return the hash of a data list: of everything but the hash itself and the list's name."""
     return content_hash({key: value for key, value in data_list.items() if key not in ("hash", "name")})
+
+
+def _refuse_other_than_entries(entry: Any) -> None:
+    """Refuse what :func:`entry_of` does not write; a hash does not say who wrote it."""
+    if not isinstance(entry, Mapping) or not isinstance(entry.get("case"), str):
+        raise InputError(f"the data list holds {reprlib.repr(entry)}: expected an entry with the name of a case.")
+    texts = {key: entry[key] for key in (*MODALITIES, "label", "grade") if key in entry}
+    tables = {key: entry.get(key) or {} for key in ("channels", "bytes")}
+    wrong = [key for key, value in texts.items() if not isinstance(value, str) or "\0" in value]
+    wrong += [key for key, value in tables.items() if not _is_table(value)]
+    if wrong:
+        raise InputError(f"case {entry['case']} has {wrong[0]} {reprlib.repr(entry[wrong[0]])}. Write the list anew.")
+    channels = tables["channels"]
+    lacking = [key for key in MODALITIES if channels and key in entry and channels.get(key, -1) < 0]
+    if lacking:
+        raise InputError(f"case {entry['case']} has no channel of {lacking[0]}. Write the list anew.")
+
+
+def _is_table(value: Any) -> bool:
+    return isinstance(value, Mapping) and all(type(number) is int for number in value.values())

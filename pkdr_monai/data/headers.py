@@ -19,6 +19,7 @@ import numpy as np
 __all__ = ["Header", "UnreadableError", "describe_shape", "read_header", "read_voxels"]
 
 MAX_BYTES = 8 * 2**30  # of one volume; BraTS has 18 MB, and all four modalities of the Decathlon 143 MB
+MAX_EXTENT = 600.0  # mm; no head is larger, and resampling to 1 mm would take more memory than there is
 GZIP_RATIO = 1032  # deflate cannot compress further, so a header that claims more is wrong
 WRITE_ANEW = "copy or download it again"
 
@@ -76,6 +77,7 @@ def read_header(path: Path) -> Header:
     affine = np.asarray(image.affine, dtype=float)
     if not np.isfinite(affine).all() or abs(np.linalg.det(affine[:3, :3])) < 1e-9:
         raise UnreadableError("its affine has no inverse (a voxel size of 0 or NaN)", "write it with a valid affine")
+    _refuse_impossible_extent(image, shape, affine)
     return Header(shape, affine)
 
 
@@ -142,10 +144,23 @@ def _refuse_impossible_size(path: Path, image: nib.Nifti1Image, shape: tuple[int
             raise UnreadableError(f"its header claims {voxels}, more than {held:,} bytes of gzip can hold")
     elif claimed + proxy.offset > held:
         raise UnreadableError(f"it is truncated: {voxels} take {claimed:,} bytes, the file has {held:,}")
-    if claimed > MAX_BYTES:
+    scaled = (proxy.slope, proxy.inter) != (1, 0)  # nibabel makes float64 of it
+    needed = math.prod(shape) * 8 if scaled else claimed
+    if needed > MAX_BYTES:
         raise UnreadableError(
-            f"its header claims {claimed / 2**30:,.0f} GiB ({voxels}), more than the limit of {MAX_BYTES / 2**30:.0f}",
+            f"its header claims {needed / 2**30:,.0f} GiB ({voxels}), more than the limit of {MAX_BYTES / 2**30:.0f}",
             "check the header; resample or crop the volume if it is true",
+        )
+
+
+def _refuse_impossible_extent(image: nib.Nifti1Image, shape: tuple[int, ...], affine: np.ndarray) -> None:
+    sizes = np.linalg.norm(affine[:3, :3], axis=0)
+    stated = np.abs(image.header.get_zooms()[:3])  # MONAI takes these where they and the affine differ
+    widest = max(*sizes * (*shape, 1, 1)[:3], *stated * shape[: len(stated)])
+    if not widest <= MAX_EXTENT:  # NaN neither
+        raise UnreadableError(
+            f"its voxels reach over {widest:,.0f} mm along an axis, more than the limit of {MAX_EXTENT:.0f}",
+            "check its voxel size, which is in mm",
         )
 
 

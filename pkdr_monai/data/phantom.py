@@ -19,7 +19,7 @@ from pkdr_monai.data.phantom_case import PhantomCase, make_case
 from pkdr_monai.data.phantom_grid import SHAPE, SPACING, ImageGrid
 from pkdr_monai.data.phantom_plan import LGG_SHARE
 from pkdr_monai.errors import InputError
-from pkdr_monai.files import atomic_write, read_json, write_json
+from pkdr_monai.files import atomic_write, read_object, write_json
 from pkdr_monai.modalities import MODALITIES
 
 __all__ = ["PhantomCase", "make_case", "write_cohort"]
@@ -92,7 +92,7 @@ def _claim(folder: Path, recipe: dict[str, Any], cases: int) -> None:
     record = {"recipe": recipe, "cases": cases}
     path = folder / RECORD
     if path.exists():
-        earlier = read_json(path)
+        earlier = read_object(path)
         if earlier.get("recipe") != recipe or earlier.get("cases", 0) > cases:
             raise InputError(
                 f"{folder} holds another synthetic cohort: {earlier}, not {record}. "

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
 from monai.config import KeysCollection
-from monai.data import MetaTensor
+from monai.data import ImageReader, MetaTensor
 from monai.transforms import LoadImaged, MapTransform
 from monai.transforms.traits import ThreadUnsafe
+from monai.utils import ensure_tuple
 
+from pkdr_monai.data.headers import UnreadableError, read_header, read_voxels
+from pkdr_monai.errors import InputError
 from pkdr_monai.modalities import MODALITIES, channel_indices
 from pkdr_monai.regions import label_to_regions, regions_to_label
 
@@ -26,7 +30,19 @@ class LoadModalitiesd(LoadImaged, ThreadUnsafe):
     ``get_data``. Two threads that share it, as those of a ``CacheDataset`` do, can pair four images with the one file
     of a label map, and three modalities vanish without a word. A transform marked ``ThreadUnsafe`` is copied for each
     thread instead. It takes the arguments of ``LoadImaged``.
+
+    Raises:
+        InputError: when a file cannot be read, with its case and what is wrong with it.
     """
+
+    def __call__(self, data: Data, reader: ImageReader | None = None) -> dict[Hashable, Any]:
+        """Return the entry with images in place of their files."""
+        try:
+            return super().__call__(data, reader)
+        except Exception as error:  # whatever a reader meets in a broken file
+            files = [path for key in self.key_iterator(data) for path in ensure_tuple(data[key])]
+            what = _first_unreadable(files) or (str(error).splitlines() or [type(error).__name__])[0]
+            raise InputError(f"case {data.get('case', 'without a name')}: {what}.") from error
 
 
 class SelectChannelsd(MapTransform):
@@ -116,6 +132,16 @@ class RegionsToLabeld(MapTransform):
         for key in self.key_iterator(entry):
             entry[key] = _with_metadata_of(entry[key], regions_to_label(_plain(entry[key]), self.label_scheme))
         return entry
+
+
+def _first_unreadable(files: Sequence[str]) -> str | None:
+    for path in files:
+        try:
+            read_header(Path(path))
+            read_voxels(Path(path))
+        except UnreadableError as error:
+            return f"{path} cannot be read: {error.what}; {error.fix}"
+    return None
 
 
 def _plain(tensor: torch.Tensor) -> torch.Tensor:

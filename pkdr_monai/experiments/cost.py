@@ -17,7 +17,7 @@ from monai.bundle import ConfigParser
 
 from pkdr_monai.experiments.cells import Cell, Repository
 from pkdr_monai.experiments.study import Study
-from pkdr_monai.files import read_json, write_json
+from pkdr_monai.files import read_object, write_json
 from pkdr_monai.handlers.run_record import environment
 
 __all__ = ["complete_cost", "measure_cost", "seconds_per_step", "training_step"]
@@ -65,7 +65,7 @@ def measure_cost(cells: Sequence[Cell], budget: Mapping[str, Any], rounds: int =
 def complete_cost(repository: Repository, study: Study, cells: Sequence[Cell]) -> None:
     """Measure the cells that ``cost.json`` of the study lacks, beside the unimodal one, and add them to it."""
     path = study.results / "cost.json"
-    known = read_json(path) if path.is_file() else {"cells": {}}
+    known = read_object(path) if path.is_file() else {"cells": {}}
     missing = [cell for cell in cells if cell.name not in known["cells"] and cell.name != REFERENCE]
     if missing:
         measured = measure_cost([repository.cells[REFERENCE], *missing], study.budget)

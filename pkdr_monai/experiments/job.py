@@ -9,7 +9,7 @@ from typing import Any
 
 from pkdr_monai import DISCLAIMER
 from pkdr_monai.experiments.plan import Job
-from pkdr_monai.files import read_json, write_json
+from pkdr_monai.files import read_json, read_object, write_json
 from pkdr_monai.regions import REGIONS
 from pkdr_monai.workflow import run_bundle
 
@@ -34,7 +34,7 @@ def run_job(job: Job) -> None:
 
 def _is_trained(job: Job) -> bool:
     record = job.output_dir / "run.json"
-    return record.is_file() and read_json(record)["status"] == "finished"
+    return record.is_file() and read_object(record).get("status") == "finished"
 
 
 def _result(job: Job, modality: str, seconds: float) -> dict[str, Any]:

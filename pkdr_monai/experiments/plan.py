@@ -9,7 +9,7 @@ from typing import Any
 
 from pkdr_monai.experiments.cells import Cell, Repository
 from pkdr_monai.experiments.study import Study
-from pkdr_monai.files import read_json
+from pkdr_monai.files import read_object
 from pkdr_monai.modalities import parse_modalities
 from pkdr_monai.workflow import command_line
 
@@ -89,7 +89,7 @@ class Job:
 
     def _is_done(self, modality: str) -> bool:
         path = self.result_file(modality)
-        found = read_json(path) if path.is_file() else {}
+        found = read_object(path) if path.is_file() else {}
         hashes = {"config_hash": self.settings_hash, "split_hash": self.study.split_hash}
         return all(found.get(key) == value for key, value in hashes.items())
 

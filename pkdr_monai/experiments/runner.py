@@ -7,9 +7,10 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
+from pkdr_monai.errors import InputError
 from pkdr_monai.experiments.executors import Executor
 from pkdr_monai.experiments.plan import Job
-from pkdr_monai.files import read_json
+from pkdr_monai.files import read_json, read_object
 from pkdr_monai.handlers.progress_log import duration
 
 __all__ = ["estimated_seconds", "open_jobs", "run_plan"]
@@ -65,12 +66,19 @@ def estimated_seconds(jobs: Iterable[Job], results: Path, seconds_per_step: Call
         results: the study's folder: runs of the same cell that took place tell best.
         seconds_per_step: measures a training step; called when there is no run yet.
         workers: how many run at a time. They are taken for independent, which processes on one processor are not quite.
+
+    Raises:
+        InputError: when a file among the results is none.
     """
     known: dict[str, list[float]] = {}
     for path in (results / "runs").glob("*.json"):
-        result = read_json(path)
-        for cell in result["cells"]:
-            known.setdefault(cell, []).append(result["training_seconds"] + result["evaluation_seconds"])
+        result = read_object(path)
+        try:
+            seconds = result["training_seconds"] + result["evaluation_seconds"]
+            for cell in result["cells"]:
+                known.setdefault(cell, []).append(seconds)
+        except (KeyError, TypeError) as error:
+            raise InputError(f"{path} is no result of a run ({error}). Delete the file and run it again.") from error
     everything = [seconds for times in known.values() for seconds in times]
     total, step = 0.0, 0.0
     for job in jobs:

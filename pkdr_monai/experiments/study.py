@@ -11,7 +11,7 @@ from typing import Any
 from pkdr_monai.data import load_data_list, make_data_list
 from pkdr_monai.data.checks import Progress
 from pkdr_monai.errors import InputError
-from pkdr_monai.files import content_hash, read_json, write_json
+from pkdr_monai.files import content_hash, read_object, write_json
 
 __all__ = ["Study"]
 
@@ -81,7 +81,7 @@ class Study:
         record = self.record()
         path = self.results / "study.json"
         if path.is_file():
-            _refuse_other(record, read_json(path), self.results)
+            _refuse_other(record, read_object(path), self.results)
         write_json(path, record)
 
     def record(self) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from ignite.engine import Engine, Events
 from torch import nn
 from torch.optim import Optimizer
 
+from pkdr_monai.errors import InputError
 from pkdr_monai.files import atomic_write
 
 __all__ = ["History"]
@@ -84,9 +85,15 @@ class History:
     def _recall(self, engine: Engine) -> None:
         """Read the rows that a resumed run wrote before the epoch that starts."""
         if engine.state.epoch > 1 and self.path.exists():
-            with self.path.open(newline="", encoding="utf-8") as file:
-                rows = [{name: float(value) for name, value in row.items() if value} for row in csv.DictReader(file)]
-            self.rows = [row for row in rows if row["epoch"] < engine.state.epoch]
+            try:
+                with self.path.open(newline="", encoding="utf-8") as file:
+                    read = csv.DictReader(file)
+                    rows = [{name: float(value) for name, value in row.items() if value} for row in read]
+                self.rows = [row for row in rows if row["epoch"] < engine.state.epoch]
+            except (AttributeError, KeyError, TypeError, ValueError, csv.Error) as error:
+                raise InputError(
+                    f"{self.path} is no history of a training. Copy it again, or delete it: the training goes on."
+                ) from error
 
     def _write(self) -> None:
         columns = list(dict.fromkeys(name for row in self.rows for name in row))

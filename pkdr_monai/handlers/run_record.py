@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import platform
 import resource
@@ -16,9 +17,11 @@ import torch
 from ignite.engine import Engine, Events
 
 import pkdr_monai
+from pkdr_monai.errors import InputError
 from pkdr_monai.files import content_hash, write_json
+from pkdr_monai.modalities import parse_modalities
 
-__all__ = ["RunRecord", "environment"]
+__all__ = ["RunRecord", "environment", "recorded_input"]
 
 PACKAGES = ("torch", "monai", "pytorch-ignite", "nibabel", "numpy")
 
@@ -26,8 +29,8 @@ PACKAGES = ("torch", "monai", "pytorch-ignite", "nibabel", "numpy")
 class RunRecord:
     """Write what determines a run, and how it went, into ``run.json``.
 
-    The file is there from the first second, with ``"status": "running"``; it ends as ``"finished"`` or ``"failed"``. A
-    run found as ``"running"`` without a process was killed.
+    The file is there from the first second, with ``"status": "running"``; it ends as ``"finished"``, ``"failed"`` or
+    ``"interrupted"``. A run found as ``"running"`` without a process was killed.
 
     Args:
         path: file to write.
@@ -100,11 +103,12 @@ class RunRecord:
         write_json(self.path, self.record)
 
     def fail(self, engine: Engine, error: BaseException) -> None:
-        """Note an error, and pass it on."""
+        """Note an error or Ctrl-C, and pass it on."""
         if "started" in self.record:
-            self.record["status"] = "failed"
+            self.record["status"] = "interrupted" if isinstance(error, KeyboardInterrupt) else "failed"
             self.record["error"] = f"{type(error).__name__}: {error}"
-            write_json(self.path, self.record)
+            with contextlib.suppress(OSError):  # on a full disk, that is the error to pass on
+                write_json(self.path, self.record)
         raise error
 
 
@@ -120,6 +124,28 @@ def environment(device: torch.device) -> dict[str, Any]:
         "threads": torch.get_num_threads(),
         "processes": idist.get_world_size(),
     }
+
+
+def recorded_input(path: Path, settings: Mapping[str, Any]) -> tuple[tuple[str, ...], list[float], list[int]]:
+    """Return what a record says of a network's input: modalities, spacing in mm, and window in voxels.
+
+    They go into a MONAI config, which would run text as code: so they are numbers and names, whoever wrote the record.
+
+    Args:
+        path: the record, for the message.
+        settings: its settings.
+
+    Raises:
+        InputError: when one is absent, or is not what it should be.
+    """
+    missing = [name for name in ("modalities", "spacing", "roi_size") if name not in settings]
+    if missing:
+        raise InputError(f"{path} does not tell {', '.join(missing)}: name the folder of a training.")
+    try:
+        spacing, roi_size = [float(side) for side in settings["spacing"]], [int(side) for side in settings["roi_size"]]
+        return parse_modalities(settings["modalities"]), spacing, roi_size
+    except (TypeError, ValueError) as error:
+        raise InputError(f"{path} does not tell what the network sees ({error}). Copy the run again.") from error
 
 
 def _plain(value: Any) -> Any:

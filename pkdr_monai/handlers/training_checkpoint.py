@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,18 +22,22 @@ from pkdr_monai.terminal import switch
 
 __all__ = ["TrainingCheckpoint"]
 
+CHECKPOINTS = ("checkpoint.pt", "checkpoint_previous.pt")  # the last, and the one before
+logger = logging.getLogger("pkdr_monai")
+
 
 class TrainingCheckpoint:
     """Save a run after every epoch, continue it from there, and keep the best and the last network.
 
     Three files, each replaced atomically: ``checkpoint.pt`` holds the distiller (student, heads, projectors), the
     optimiser, the schedule, the epoch and the best validation so far; ``model.pt`` holds the deployable network of the
-    best validation, ``model_last.pt`` that of the last epoch, both as plain state dicts. Attach it behind the
+    best validation, ``model_last.pt`` that of the last epoch, both as plain state dicts. The checkpoint before the last
+    stays as ``checkpoint_previous.pt``, which a run goes on from when the last one is damaged. Attach it behind the
     validation and the schedule. With :class:`ReseedEachEpoch`, a run killed anywhere and resumed ends with the very
     weights of an uninterrupted one.
 
     Args:
-        directory: folder of the three files.
+        directory: folder of the files.
         network: the deployable network.
         distiller: all that trains, the network included.
         optimizer: optimiser of the distiller.
@@ -76,25 +82,27 @@ class TrainingCheckpoint:
         if self._started:  # a federated client calls run() round by round
             return
         self._started = True
-        path = self.directory / "checkpoint.pt"
         if not self.resume:
-            present = [name for name in ("checkpoint.pt", "model.pt") if (self.directory / name).exists()]
+            present = [name for name in (*CHECKPOINTS, "model.pt") if (self.directory / name).exists()]
             if present:
                 raise InputError(
                     f"{self.directory} already holds {present[0]} of another run. Continue that run with "
                     "--resume true, or give this one its own folder with --output_dir."
                 )
-        elif path.exists():
-            self._restore(engine, path)
+        else:
+            self._restore(engine)
 
-    def _restore(self, engine: Engine, path: Path) -> None:
-        state = read_tensors(path)
+    def _restore(self, engine: Engine) -> None:
+        paths = [path for name in CHECKPOINTS if (path := self.directory / name).exists()]
+        if not paths:
+            return
+        path, state = _first_sound(paths)
         try:
             for name, part in self.parts.items():
                 part.load_state_dict(state[name])
             epoch = int(state["epoch"])
             best_metric, best_epoch = state["best_metric"], state["best_metric_epoch"]
-        except (KeyError, ValueError, RuntimeError, TypeError, AttributeError) as error:
+        except (LookupError, ValueError, RuntimeError, TypeError, AttributeError) as error:
             raise InputError(
                 f"{path} was written by a run with other settings ({str(error).splitlines()[0][:200]}). "
                 "Resume with the settings of that run, or give this one its own --output_dir."
@@ -117,7 +125,8 @@ class TrainingCheckpoint:
             state["epoch"] = epoch
             state["best_metric"] = float(validation.best_metric)
             state["best_metric_epoch"] = validation.best_metric_epoch
-            _write(self.directory / "checkpoint.pt", state)
+            last, before = (self.directory / name for name in CHECKPOINTS)
+            _write(last, state, keep=before)
 
     def finish(self, engine: Engine) -> None:
         """Write the network of the last epoch; without any validation it is the best there is, too."""
@@ -126,12 +135,22 @@ class TrainingCheckpoint:
         _write(self.directory / "model_last.pt", self.network.state_dict())
         validation: Any = self.evaluator.state
         if validation.best_metric_epoch < 1:
-            logging.getLogger("pkdr_monai").warning(
+            logger.warning(
                 "No epoch was validated (val_interval exceeds max_epochs): model.pt holds the last epoch's network."
             )
             _write(self.directory / "model.pt", self.network.state_dict())
 
 
-def _write(path: Path, state: dict[str, Any]) -> None:
-    with atomic_write(path) as file:
+def _first_sound(paths: Sequence[Path]) -> tuple[Path, dict[str, Any]]:
+    """Read the first checkpoint that is not damaged, and warn of those that are."""
+    for path, other in itertools.pairwise(paths):
+        try:
+            return path, read_tensors(path)
+        except InputError as error:
+            logger.warning(f"{error} Going on from the checkpoint before it, {other}.")
+    return paths[-1], read_tensors(paths[-1])
+
+
+def _write(path: Path, state: dict[str, Any], keep: Path | None = None) -> None:
+    with atomic_write(path, keep) as file:
         torch.save(state, file)

@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from pkdr_monai.errors import InputError
+from pkdr_monai.errors import plain_error_in
 from pkdr_monai.inference.engine import Engine, choose_engine
 from pkdr_monai.inference.predictor import Predictor, load_predictor, scan_probabilities
 from pkdr_monai.inference.records import (
@@ -79,12 +79,9 @@ class CaseRunner:
         result: dict[str, Any] = {"case": scan.name, "found": scan.modalities, "missing": scan.missing}
         try:
             return result | self._segment(scan)
-        except InputError as error:
-            failure = {"status": "failed", "error": str(error), "kind": "input"}
         except Exception as error:  # what nobody foresaw in one case must not take the others with it
+            failure = {"status": "failed", **_describe(error)}
             logger.debug("case %s", scan.name, exc_info=True)
-            what = (str(error).splitlines() or [""])[0]
-            failure = {"status": "failed", "error": f"{type(error).__name__}: {what}", "kind": "unexpected"}
         self.tell(f"{scan.name}: FAILED: {failure['error']}")
         return result | failure
 
@@ -140,3 +137,10 @@ class CaseRunner:
                 self.tell(f"  warning: {warning}")
             if self.command is not None:
                 self.tell(f"  by MONAI alone, in float32, the label map alone:\n    {self.command(card)}")
+
+
+def _describe(error: Exception) -> dict[str, str]:
+    plain = plain_error_in(error)
+    if plain is not None:
+        return {"error": str(plain), "kind": "input"}
+    return {"error": f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}", "kind": "unexpected"}

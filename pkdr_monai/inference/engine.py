@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from pkdr_monai.errors import InputError
-from pkdr_monai.files import file_hash, read_json
+from pkdr_monai.files import file_hash, read_object
 from pkdr_monai.inference.backends import resolve_precision
 from pkdr_monai.model_card import ModelCard
 
@@ -87,7 +87,7 @@ def _checked(card: ModelCard) -> list[dict[str, Any]] | None:
     """Return what was found of each engine, or ``None`` where nothing was, or of other weights."""
     if card.weights is None or not (path := card.weights.with_name(EXPORTS)).is_file():
         return None
-    record = read_json(path)
+    record = read_object(path)
     try:
         entries = [entry for entry in record["exports"] if entry["backend"] in PACKAGES]
         return entries if record["sha256"] == card.sha256 and all("precision" in entry for entry in entries) else None

@@ -8,7 +8,7 @@ from typing import Any
 
 from pkdr_monai import __version__
 from pkdr_monai.errors import InputError
-from pkdr_monai.files import content_hash, file_hash, read_json, write_json
+from pkdr_monai.files import content_hash, file_hash, read_object, remove_unfinished, write_json
 from pkdr_monai.inference.scans import Scan
 from pkdr_monai.inference.settings import Settings
 from pkdr_monai.model_card import ModelCard
@@ -47,10 +47,10 @@ def case_key(
 def finished_record(folder: Path, key: str) -> dict[str, Any] | None:
     """Return the record of a case that was done with the same key and whose results are all there, or ``None``."""
     try:
-        record = read_json(folder / RECORD)
+        record = read_object(folder / RECORD)
     except InputError:
         return None
-    if not isinstance(record, dict) or record.get("key") != key:
+    if record.get("key") != key:
         return None
     return record if all((folder / name).is_file() for name in record.get("outputs", ())) else None
 
@@ -58,14 +58,16 @@ def finished_record(folder: Path, key: str) -> dict[str, Any] | None:
 def clear_results(folder: Path) -> None:
     """Remove an earlier record and the results that it lists, the record first.
 
-    Results that are about to be replaced, wholly or in part, must not pass for those of the earlier record.
+    Results that are about to be replaced, wholly or in part, must not pass for those of the earlier record. What a
+    process that was killed had half written goes, too.
     """
+    remove_unfinished(folder)
     try:
-        record = read_json(folder / RECORD)
+        record = read_object(folder / RECORD)
     except InputError:
-        record = None  # absent or damaged
+        record = {}  # absent or damaged
     (folder / RECORD).unlink(missing_ok=True)
-    for name in record.get("outputs", ()) if isinstance(record, dict) else ():
+    for name in record.get("outputs", ()):
         (folder / Path(name).name).unlink(missing_ok=True)
 
 

@@ -112,7 +112,7 @@ def _network_options(card: ModelCard) -> dict[str, str]:
         return {"network_def": json.dumps(card.network)}
     defaults = {"in_channels": len(card.modalities), "out_channels": len(REGIONS), "init_filters": 16}
     defaults |= {"patch_head": False, "patch_size": 16}
-    differing = {name: value for name, value in network.items() if value != defaults[name]}
+    differing = {name: value for name, value in network.items() if value != defaults.get(name)}
     return {
         name if name == "init_filters" else f"network_def#{name}": json.dumps(value)
         for name, value in differing.items()

@@ -18,6 +18,7 @@ PERMISSIONS = (stat.S_IFREG | 0o644) << 16
 UNIX = 3  # the system that a zip says it was made on
 MAX_FILES = 10_000
 MAX_BYTES = 8 * 2**30
+MAX_GROWTH = 100  # times the size of the zip; weights do not shrink, and text not by so much
 
 
 def write_archive(path: str | Path, files: Mapping[str, Path | bytes]) -> None:
@@ -67,10 +68,13 @@ def unpack_archive(path: str | Path, folder: str | Path) -> Path:
         with zipfile.ZipFile(path) as archive:
             top = _only_folder(archive.infolist(), path)
             archive.extractall(folder)
+    except InputError:
+        raise
     except OSError as error:
         raise InputError(f"cannot unpack {path}: {error.strerror or error}. Check the path.") from error
-    except (zipfile.BadZipFile, NotImplementedError, RuntimeError) as error:
-        raise InputError(f"{path} is not a sound zip ({error}). Use another copy.") from error
+    except Exception as error:  # zipfile hands on whatever damaged bytes raise in zlib, struct and its own indices
+        what = str(error) or type(error).__name__
+        raise InputError(f"{path} is not a sound zip ({what}). Use another copy.") from error
     return Path(folder) / top
 
 
@@ -95,6 +99,9 @@ def _only_folder(entries: Iterable[zipfile.ZipInfo], path: str | Path) -> str:
             f"{path} was refused: it would unpack to {len(entries)} files of {size / 2**30:.1f} GiB, "
             f"more than {MAX_FILES} files or {MAX_BYTES / 2**30:.0f} GiB."
         )
+    held = Path(path).stat().st_size
+    if size > MAX_GROWTH * held:
+        raise InputError(f"{path} was refused: its {held:,} bytes would unpack to {size:,}, as no bundle's do.")
     if len({entry.filename for entry in entries}) < len(entries):
         raise InputError(f"{path} was refused: two of its entries have one name.")
     if len(tops) != 1 or "" in tops:

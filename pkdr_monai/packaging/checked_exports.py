@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from pkdr_monai.data import inference_items
 from pkdr_monai.data.phantom import write_cohort
-from pkdr_monai.files import content_hash, file_hash, read_json, write_json
+from pkdr_monai.files import content_hash, file_hash, read_object, write_json
 from pkdr_monai.handlers.run_record import environment
 from pkdr_monai.inference.backends import TorchBackend, resolve_precision
 from pkdr_monai.inference.engine import EXPORTS, Engine
@@ -74,7 +74,7 @@ def checked_exports(
     identity = {"model": "model.pt", "sha256": file_hash(model.weights), "metadata_hash": content_hash(metadata)}
     path = model.folder / EXPORTS
     if path.is_file():
-        record = read_json(path)
+        record = read_object(path)
         if _is_current(record, identity, model.folder):
             tell(f"exports: those of {path}, whose weights are the same")
             return record

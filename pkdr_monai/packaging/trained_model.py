@@ -10,8 +10,8 @@ from typing import Any
 from torch import Tensor, nn
 
 from pkdr_monai.errors import InputError
-from pkdr_monai.files import file_hash, read_json
-from pkdr_monai.modalities import parse_modalities
+from pkdr_monai.files import file_hash, read_object
+from pkdr_monai.handlers.run_record import recorded_input
 from pkdr_monai.networks import MonaiVNet, PatchVNet, load_weights, read_tensors
 
 __all__ = ["TrainedModel", "read_trained_model"]
@@ -67,14 +67,12 @@ def read_trained_model(run: str | Path) -> TrainedModel:
         InputError: when a file is absent or does not fit the others, or the network is of a kind that no bundle holds.
     """
     run = Path(run)
-    record = read_json(run / "run.json")
-    settings = record.get("settings", {}) if isinstance(record, dict) else {}
-    missing = [name for name in ("modalities", "spacing", "roi_size", "network") if name not in settings]
-    if missing:
-        raise InputError(f"{run / 'run.json'} does not tell {', '.join(missing)}: name the folder of a training.")
-    if settings["network"] not in NETWORKS:
-        raise InputError(f"{run} trained a {settings['network']}: a bundle can hold a {' or a '.join(NETWORKS)}.")
-    modalities = parse_modalities(settings["modalities"])
+    record = read_object(run / "run.json")
+    settings = record.get("settings") or {}
+    modalities, spacing, roi_size = recorded_input(run / "run.json", settings)
+    network = str(settings.get("network"))
+    if network not in NETWORKS:
+        raise InputError(f"{run} trained a {network}: a bundle can hold a {' or a '.join(NETWORKS)}.")
     folder = run / "models"
     _refuse_changed_weights(folder)
     state = read_tensors(folder / "model.pt")
@@ -82,10 +80,10 @@ def read_trained_model(run: str | Path) -> TrainedModel:
         folder=folder,
         record=record,
         modalities=modalities,
-        spacing=tuple(settings["spacing"]),
-        roi_size=tuple(settings["roi_size"]),
-        network=settings["network"],
-        arguments={"in_channels": len(modalities), **_sizes(settings["network"], state)},
+        spacing=tuple(spacing),
+        roi_size=tuple(roi_size),
+        network=network,
+        arguments={"in_channels": len(modalities), **_sizes(network, state)},
     )
     model.load()
     return model
@@ -106,6 +104,6 @@ def _refuse_changed_weights(folder: Path) -> None:
     description = folder / "model.json"
     if not description.is_file():
         return
-    expected = read_json(description).get("sha256")
+    expected = read_object(description).get("sha256")
     if expected and (folder / "model.pt").is_file() and file_hash(folder / "model.pt") != expected:
         raise InputError(f"{folder / 'model.pt'} is not the file that {description} describes: their hashes differ.")

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from pkdr_monai.errors import InputError
-from pkdr_monai.files import file_hash, read_json
+from pkdr_monai.files import file_hash, read_object
 from pkdr_monai.inference.engine import EXPORTS
 from pkdr_monai.networks import read_tensors
 from pkdr_monai.packaging.archive import unpack_archive
@@ -64,7 +64,7 @@ def _verify_folder(root: Path, schema: str | Path | None, tell: Callable[[str], 
     hosted = read_large_files(root)
     _check_directory(root, hosted)
     tell("directory: complete")
-    metadata = read_json(root / "configs" / "metadata.json")
+    metadata = read_object(root / "configs" / "metadata.json")
     _check_version(root, metadata)
     tell(f"version: {metadata['version']}, in the changelog, and the code's")
     tell(f"metadata: {check_metadata(root / 'configs' / 'metadata.json', schema)}")
@@ -134,7 +134,7 @@ def _check_models(root: Path, hosted: dict[str, Any]) -> None:
             raise InputError(f"{root.name} holds {name}, which no build puts there. Remove it.")
     expected = {name: entry["hash_val"] for name, entry in hosted.items() if entry["hash_type"] == "sha256"}
     if (root / "models" / EXPORTS).is_file():
-        record = read_json(root / "models" / EXPORTS)
+        record = read_object(root / "models" / EXPORTS)
         expected[WEIGHTS] = record["sha256"]
         for entry in record["exports"]:
             expected |= {f"models/{name}": digest for name, digest in entry["sha256"].items() if entry["offered"]}

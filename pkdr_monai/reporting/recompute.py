@@ -15,6 +15,7 @@ from pkdr_monai.data import training_items
 from pkdr_monai.data.cases import Case
 from pkdr_monai.data.entries import entry_of
 from pkdr_monai.errors import InputError
+from pkdr_monai.handlers.run_record import recorded_input
 from pkdr_monai.networks import load_weights
 from pkdr_monai.networks.weights import read_tensors
 from pkdr_monai.reporting.run import Run
@@ -39,16 +40,11 @@ class Recompute:
     """
 
     def __init__(self, run: Run, config_files: Sequence[str | Path] = ()) -> None:
-        missing = [name for name in ("modalities", "spacing", "roi_size") if name not in run.settings]
-        if missing:
-            raise InputError(
-                f"{run.folder / 'run.json'} does not tell {', '.join(missing)}, so the run's network cannot be used "
-                "again. Segment the cases, and name the folder with --predictions."
-            )
-        self.modalities = tuple(run.settings["modalities"])
+        self.modalities, spacing, roi_size = recorded_input(run.folder / "run.json", run.settings)
         parser = ConfigParser()
         parser.read_config([str(path) for path in config_files or [find_configs() / "inference.json"]])
-        parser.update(_overrides(run, parser))
+        parser.update({"modality": "+".join(self.modalities), "spacing": spacing, "roi_size": roi_size})
+        parser.update(_network_overrides(run, parser))
         self.device: torch.device = parser.get_parsed_content("device")
         self.preprocessing: Compose = parser.get_parsed_content("preprocessing")
         self.inferer: Any = parser.get_parsed_content("inferer")
@@ -75,15 +71,13 @@ class Recompute:
         return Predicted(probabilities > 0.5, affine, probabilities)
 
 
-def _overrides(run: Run, parser: ConfigParser) -> dict[str, Any]:
-    """Return what the record and the weights say about the network and its input."""
-    settings = run.settings
-    overrides: dict[str, Any] = {"modality": ",".join(settings["modalities"]), "checkpoint": str(run.weights)}
-    overrides |= {name: settings[name] for name in ("spacing", "roi_size")}
+def _network_overrides(run: Run, parser: ConfigParser) -> dict[str, Any]:
+    """Return what the record and the weights say about the network."""
+    overrides: dict[str, Any] = {"checkpoint": str(run.weights)}
     configured = str(parser["network_def"]["_target_"]).rpartition(".")[2]
-    if configured != settings.get("network", configured):
+    if configured != run.settings.get("network", configured):
         raise InputError(
-            f"the run's network is a {settings['network']}, {configured} is configured: name the "
+            f"the run's network is a {run.settings['network']}, {configured} is configured: name the "
             "configs with --config_file inference.json,OVERLAY, or a folder of segmentations with --predictions."
         )
     weights = read_tensors(run.weights)

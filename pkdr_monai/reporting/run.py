@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from pkdr_monai.errors import InputError
-from pkdr_monai.files import read_json
+from pkdr_monai.files import read_object
 from pkdr_monai.reporting.scores import read_scores
 from pkdr_monai.reporting.segmentations import Segmentation, find_segmentations
 
@@ -64,9 +64,7 @@ def read_run(folder: str | Path) -> Run:
     folder = Path(folder)
     if not folder.is_dir():
         raise InputError(f"{folder} is not a folder: expected a training run, or a folder of predictions.")
-    record = read_json(folder / "run.json") if (folder / "run.json").is_file() else {}
-    if not isinstance(record, dict):
-        raise InputError(f"{folder / 'run.json'} does not hold a record: expected a JSON object. Write it anew.")
+    record = read_object(folder / "run.json") if (folder / "run.json").is_file() else {}
     history = _read_history(folder / "history.csv")
     scores = read_scores(folder / "evaluation")
     segmentations = {} if history else find_segmentations(folder)
@@ -115,7 +113,7 @@ def _read_history(path: Path) -> list[dict[str, float]]:
     try:
         with path.open(newline="", encoding="utf-8") as file:
             rows = [{name: float(value) for name, value in row.items() if value} for row in csv.DictReader(file)]
-    except (AttributeError, TypeError, ValueError) as error:
+    except (AttributeError, TypeError, ValueError, csv.Error) as error:
         raise InputError(f"{path} is not a history: expected a header and numbers. Copy it again.") from error
     if any("epoch" not in row for row in rows):
         raise InputError(f"{path} is not a history: it has no column epoch. Copy it again.")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import signal
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -63,8 +65,12 @@ class Bundle:
 def _untouched_process(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """What ``initialize`` sets for a process of its own is taken back."""
     monkeypatch.setattr(sys, "excepthook", sys.excepthook)
+    monkeypatch.setattr(threading, "excepthook", threading.excepthook)
     monkeypatch.setattr(sys, "path", list(sys.path))
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     yield
+    for number, handler in handlers.items():  # a training that failed keeps them
+        signal.signal(number, handler)
     torch.use_deterministic_algorithms(False)
 
 

@@ -64,3 +64,13 @@ def test_link_in_a_circle_ends(tmp_path: Path) -> None:
     (tmp_path / "circle").symlink_to(tmp_path, target_is_directory=True)
     (tmp_path / "a_t1.nii").touch()
     assert len(list(nifti_files(tmp_path))) == 5
+
+
+@pytest.mark.parametrize("name", ["", ".", "..", "../../x", "/etc", "a\\b", "a\nb", "a\x1b[2J"])
+def test_a_name_that_could_leave_the_folder_of_results_is_refused(name: str) -> None:
+    with pytest.raises(InputError, match="a case is named"):
+        Case(name, {"t1": "x"})
+
+
+def test_markup_in_a_name_is_a_name() -> None:
+    assert Case("<script>", {}).name == "<script>"

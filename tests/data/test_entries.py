@@ -38,3 +38,23 @@ def test_hash_passes_over_the_name_and_sees_all_else() -> None:
     data_list = {"name": "here", "training": [{"case": "a"}]}
     assert data_list_hash(data_list) == data_list_hash({**data_list, "name": "there", "hash": "x"})
     assert data_list_hash(data_list) != data_list_hash({**data_list, "training": [{"case": "b"}]})
+
+
+@pytest.mark.parametrize(
+    ("entry", "sentence"),
+    [
+        (None, "the data list holds None: expected an entry"),
+        ({"t1": "a.nii"}, "expected an entry with the name of a case"),
+        ({"case": 1}, "expected an entry with the name of a case"),
+        ({"case": "../../x", "t1": "a.nii"}, "a case is named"),
+        ({"case": "a", "t1": 5}, "case a has t1 5"),
+        ({"case": "a", "t1": "a\0.nii"}, "case a has t1"),
+        ({"case": "a", "channels": {"t1": "0"}}, "case a has channels"),
+        ({"case": "a", "t1": "a.nii", "channels": {"t2": 0}}, "case a has no channel of t1"),
+        ({"case": "a", "t1": "a.nii", "channels": {"t1": -1}}, "case a has no channel of t1"),
+        ({"case": "a", "bytes": [1]}, "case a has bytes"),
+    ],
+)
+def test_what_is_no_entry_is_refused(entry: object, sentence: str) -> None:
+    with pytest.raises(InputError, match=sentence):
+        case_of(entry)

@@ -160,3 +160,14 @@ def test_random_damage_never_raises_anything_else(tmp_path: Path) -> None:
         with contextlib.suppress(UnreadableError):
             read_header(path)
             read_voxels(path)
+
+
+def test_claim_counts_what_scaled_voxels_take_in_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    image = nib.Nifti1Image(np.ones((10, 10, 10), np.uint8), np.eye(4))
+    image.header.set_slope_inter(2.0, 0.0)
+    nib.save(image, tmp_path / "a.nii")
+    monkeypatch.setattr("pkdr_monai.data.headers.MAX_BYTES", 8000)
+    read_header(tmp_path / "a.nii")
+    monkeypatch.setattr("pkdr_monai.data.headers.MAX_BYTES", 7999)
+    with pytest.raises(UnreadableError, match="more than the limit"):
+        read_header(tmp_path / "a.nii")

@@ -88,3 +88,22 @@ def test_each_thread_has_its_own_reader() -> None:
     """MONAI copies a transform for each thread only where it bears this mark; its own loader does not."""
     assert issubclass(LoadModalitiesd, ThreadUnsafe)
     assert not issubclass(LoadImaged, ThreadUnsafe)
+
+
+def test_a_case_that_turned_unreadable_is_named_with_what_is_wrong(write_case: Callable[..., Path]) -> None:
+    folder = write_case("001")
+    path = folder / "001" / "001_t2.nii.gz"
+    path.write_bytes(path.read_bytes()[:-100])
+    entry = {"case": "001", "image": [str(folder / "001" / "001_t1.nii.gz"), str(path)]}
+    with pytest.raises(InputError, match=r"^case 001: .*001_t2\.nii\.gz cannot be read: "):
+        LoadModalitiesd("image")(entry)
+
+
+def test_images_that_cannot_be_stacked_are_named_by_their_case(
+    write_case: Callable[..., Path], save_nifti: Callable[..., None]
+) -> None:
+    folder = write_case("001")
+    save_nifti(folder / "001" / "001_t2.nii.gz", torch.zeros(3, 3, 3).numpy())
+    files = [str(folder / "001" / f"001_{modality}.nii.gz") for modality in ("t1", "t2")]
+    with pytest.raises(InputError, match=r"^case 001: "):
+        LoadModalitiesd("image")({"case": "001", "image": files})

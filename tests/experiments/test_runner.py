@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 import pytest
 
+from pkdr_monai.errors import InputError
 from pkdr_monai.experiments import Job, Study, estimated_seconds, open_jobs, run_plan
 from pkdr_monai.experiments.runner import OVERHEAD
 from tests.experiments.conftest import finish
@@ -82,6 +83,16 @@ def test_estimate_rests_on_runs_of_the_same_cell_and_else_on_a_measured_step(pla
     assert measured == pytest.approx(3 * (OVERHEAD + 2.0 * (4 + 6 * 8 / 3 / 2)))
     finish(jobs[0], seconds=9.0)
     assert estimated_seconds(jobs[1:], study.results, _never, workers=2) == pytest.approx(10.0)
+
+
+@pytest.mark.parametrize("content", ['{"cells": ["table1/pk', "[]", '{"cells": []}', '{"training_seconds": "a"}'])
+def test_a_damaged_result_is_named(plan: Plan, study: Study, content: str) -> None:
+    jobs = plan("table1/unimodal")
+    path = jobs[0].result_file("t2")
+    path.parent.mkdir(parents=True)
+    path.write_text(content)
+    with pytest.raises(InputError, match=path.name):
+        estimated_seconds(jobs, study.results, _never, workers=1)
 
 
 def _never() -> float:

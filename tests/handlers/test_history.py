@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from pkdr_monai.errors import InputError
+
 
 def _rows(path: Path) -> list[dict[str, str]]:
     with path.open(newline="") as file:
@@ -40,3 +42,14 @@ def test_a_resumed_run_continues_the_rows_without_a_gap_or_a_repeat(make_run, tm
     for row in (*whole, *broken):
         del row["seconds"]
     assert broken == whole
+
+
+@pytest.mark.parametrize("content", ["epoch,loss\n1,half\n", "loss\n1\n", "epoch,loss\n1,2,3\n", "\x00\x80"])
+def test_a_damaged_history_is_named_when_a_run_goes_on(make_run, tmp_path: Path, content: str) -> None:
+    make_run().go(2)
+    (tmp_path / "run/history.csv").write_bytes(content.encode("latin-1"))
+    with pytest.raises(InputError, match=r"history\.csv is no history of a training"):
+        make_run(resume=True).go(3)
+    (tmp_path / "run/history.csv").unlink()
+    make_run(resume=True).go(3)
+    assert [row["epoch"] for row in _rows(tmp_path / "run/history.csv")] == ["3"]

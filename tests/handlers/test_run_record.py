@@ -9,7 +9,9 @@ import pytest
 import torch
 from ignite.engine import Events
 
+from pkdr_monai.errors import InputError
 from pkdr_monai.handlers import RunRecord
+from pkdr_monai.handlers.run_record import recorded_input
 
 DATA_LIST = {"name": "cohort", "hash": "abc", "training": [1, 2], "validation": [3], "test": []}
 
@@ -53,3 +55,47 @@ def test_the_hash_follows_the_settings(make_run, tmp_path: Path) -> None:
     run = make_run()
     hashes = {_record(run, tmp_path / "r.json", loss=loss).record["settings_hash"] for loss in (1, 2, 1)}
     assert len(hashes) == 2
+
+
+def test_ctrl_c_is_not_taken_for_a_failure(make_run, tmp_path: Path) -> None:
+    run = make_run()
+    _record(run, tmp_path / "run.json").attach(run.trainer)
+
+    @run.trainer.on(Events.EPOCH_COMPLETED)
+    def _press() -> None:
+        raise KeyboardInterrupt("in epoch 1")
+
+    with pytest.raises(KeyboardInterrupt):
+        run.go(2)
+    record = json.loads((tmp_path / "run.json").read_text())
+    assert (record["status"], record["error"]) == ("interrupted", "KeyboardInterrupt: in epoch 1")
+
+
+def test_a_record_that_cannot_be_written_does_not_hide_what_went_wrong(make_run, tmp_path: Path, monkeypatch) -> None:
+    run = make_run()
+    _record(run, tmp_path / "run.json").attach(run.trainer)
+
+    def fail(*arguments: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    @run.trainer.on(Events.EPOCH_COMPLETED)
+    def _fail() -> None:
+        monkeypatch.setattr("pkdr_monai.handlers.run_record.write_json", fail)
+        raise RuntimeError("the first error")
+
+    with pytest.raises(RuntimeError, match="the first error"):
+        run.go(2)
+
+
+def test_what_a_record_says_of_the_input_is_numbers_and_names_whoever_wrote_it(tmp_path: Path) -> None:
+    sound = {"modalities": ["t2"], "spacing": [1, 1, 1], "roi_size": [32, 32, 32]}
+    assert recorded_input(tmp_path, sound) == (("t2",), [1.0, 1.0, 1.0], [32, 32, 32])
+    for key, value in {
+        "modalities": "$exit()",
+        "spacing": ["$exit()"],
+        "roi_size": {"_target_": "os.system", "command": "true"},
+    }.items():
+        with pytest.raises(InputError, match="does not tell what the network sees"):
+            recorded_input(tmp_path, {**sound, key: value})
+    with pytest.raises(InputError, match="does not tell modalities, spacing, roi_size"):
+        recorded_input(tmp_path, {})

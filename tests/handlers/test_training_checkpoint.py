@@ -103,7 +103,32 @@ def test_a_checkpoint_of_other_settings_is_refused(make_run, tmp_path: Path) -> 
         make_run(resume=True).go(2)
 
 
-def test_a_damaged_checkpoint_is_named(make_run, tmp_path: Path) -> None:
+def test_a_damaged_checkpoint_is_named_and_the_one_before_it_used(
+    make_run, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    make_run("whole").go(4)
+    make_run().go(3)
+    path = tmp_path / "run/models/checkpoint.pt"
+    path.write_bytes(path.read_bytes()[:-100])
+    make_run(resume=True).go(4)
+    assert "checkpoint.pt is damaged or incomplete" in caplog.text
+    assert "Going on from the checkpoint before it" in caplog.text
+    whole, broken = _weights(tmp_path / "whole/models/model_last.pt"), _weights(tmp_path / "run/models/model_last.pt")
+    torch.testing.assert_close(broken, whole, rtol=0, atol=0)
+
+
+def test_a_run_killed_between_the_renaming_of_two_checkpoints_goes_on(make_run, tmp_path: Path) -> None:
+    make_run("whole").go(4)
+    make_run().go(3)
+    models = tmp_path / "run/models"
+    (models / "checkpoint.pt").replace(models / "checkpoint_previous.pt")
+    make_run(resume=True).go(4)
+    torch.testing.assert_close(
+        _weights(models / "model_last.pt"), _weights(tmp_path / "whole/models/model_last.pt"), rtol=0, atol=0
+    )
+
+
+def test_a_lone_damaged_checkpoint_is_named(make_run, tmp_path: Path) -> None:
     make_run().go(1)
     path = tmp_path / "run/models/checkpoint.pt"
     path.write_bytes(path.read_bytes()[:100])

@@ -128,3 +128,18 @@ def test_a_write_that_was_cut_short_does_not_pass_for_the_earlier_result(
         predict(image, tmp_path, models=[runs], settings=Settings(label_scheme="msd"))
     (case,) = predict(image, tmp_path, models=[runs])["cases"]
     assert case["status"] == "done"
+
+
+def test_a_case_that_turns_unreadable_after_its_check_is_a_sentence(
+    scan: Scan, runs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    image = shutil.copy(scan.paths(["flair"])[0], tmp_path / "ann_flair.nii.gz")
+
+    def then_truncate(*arguments: object) -> list[str]:
+        Path(image).write_bytes(Path(image).read_bytes()[:500])
+        return []
+
+    monkeypatch.setattr("pkdr_monai.inference.case_runner.check_scan", then_truncate)
+    (case,) = predict(image, tmp_path / "out", models=[runs])["cases"]
+    assert case["kind"] == "input"
+    assert re.fullmatch(r"case ann: .*ann_flair\.nii\.gz cannot be read: it is truncated.*", case["error"])

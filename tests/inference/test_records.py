@@ -56,6 +56,7 @@ def test_earlier_results_are_cleared_and_foreign_files_stay(tmp_path: Path) -> N
     write_json(tmp_path / "record.json", {"key": "a", "outputs": ["seg.nii.gz", "../outside"]})
     for name in ("seg.nii.gz", "notes.txt"):
         (tmp_path / name).touch()
+    (tmp_path / ".seg.nii.gz.abcd1234.tmp").touch()  # of a process that was killed
     (tmp_path.parent / "outside").touch()
     clear_results(tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]

@@ -34,9 +34,9 @@ def test_a_network_is_rebuilt_from_plain_data(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "target", ["os.system", "torch.nn.Conv3d", "pkdr_monai.files.write_json", "pkdr_monai.nowhere.Network", None]
+    "target", ["os.system", "torch.nn.Conv3d", "pkdr_monai.files.write_json", "pkdr_monai.nowhere.Network"]
 )
-def test_nothing_but_a_network_of_the_package_is_built(target: str | None) -> None:
+def test_nothing_but_a_network_of_the_package_is_built(target: str) -> None:
     with pytest.raises(InputError, match="is no network of pkdr_monai"):
         build_network({"_target_": target})
 

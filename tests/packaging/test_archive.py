@@ -95,3 +95,22 @@ def test_a_damaged_and_an_absent_zip_are_refused(tmp_path: Path) -> None:
         unpack_archive(path, tmp_path / "out")
     with pytest.raises(InputError, match="cannot unpack"):
         unpack_archive(tmp_path / "none.zip", tmp_path / "out")
+
+
+def test_what_would_grow_beyond_measure_is_refused_before_it_is_unpacked(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "a.zip", "w", zipfile.ZIP_DEFLATED) as file:
+        file.writestr("name/a", b"\0" * 2**20)
+    with pytest.raises(InputError, match="bytes would unpack to 1,048,576"):
+        unpack_archive(tmp_path / "a.zip", tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_an_entry_that_is_larger_than_it_says_is_not_unpacked_further(tmp_path: Path) -> None:
+    path = tmp_path / "a.zip"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as file:
+        file.writestr("name/a", os.urandom(1000) + b"\0" * 20_000)
+    claimed = (21_000).to_bytes(4, "little")
+    path.write_bytes(path.read_bytes().replace(claimed, (100).to_bytes(4, "little")))
+    with pytest.raises(InputError, match="is not a sound zip"):
+        unpack_archive(path, tmp_path / "out")
+    assert sum(file.stat().st_size for file in (tmp_path / "out").rglob("*") if file.is_file()) <= 100

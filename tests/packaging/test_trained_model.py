@@ -32,7 +32,7 @@ def test_a_folder_that_is_no_run_is_refused(tmp_path: Path, run: Path) -> None:
     with pytest.raises(InputError, match=r"cannot read .*run\.json"):
         read_trained_model(tmp_path)
     (run / "run.json").write_text("{}")
-    with pytest.raises(InputError, match="does not tell modalities, spacing, roi_size, network"):
+    with pytest.raises(InputError, match="does not tell modalities, spacing, roi_size"):
         read_trained_model(run)
 
 

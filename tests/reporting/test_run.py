@@ -44,7 +44,7 @@ def test_folder_with_nothing_to_report_is_refused(tmp_path: Path) -> None:
     [
         ("history.csv", "epoch,loss\n1,much\n", "is not a history: expected a header and numbers"),
         ("history.csv", "loss\n1\n", "has no column epoch"),
-        ("run.json", "[1]", "does not hold a record"),
+        ("run.json", "[1]", "expected a JSON object"),
         ("run.json", "{", "is not valid JSON"),
     ],
 )

@@ -1,0 +1,56 @@
+"""No number, no step: the network stays as it was, and the cases are named."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from ignite.engine import Engine, Events
+from monai.engines import IterationEvents
+from torch import nn
+
+from pkdr_monai.errors import RunError
+from pkdr_monai.handlers import StopOnNan
+
+
+def _trainer(losses: list[float], network: nn.Module) -> tuple[Engine, list[float]]:
+    stepped: list[float] = []
+
+    def step(engine: Engine, batch: dict) -> None:
+        loss = torch.tensor(losses[engine.state.iteration - 1])
+        engine.state.output = {"loss": loss}
+        engine.fire_event(IterationEvents.LOSS_COMPLETED)
+        stepped.append(loss.item())
+
+    trainer = Engine(step)
+    trainer.register_events(*IterationEvents)
+    StopOnNan(network).attach(trainer)
+    return trainer, stepped
+
+
+@pytest.mark.parametrize(("value", "word"), [(float("nan"), "nan"), (float("inf"), "inf"), (float("-inf"), "-inf")])
+def test_the_cases_of_the_batch_are_named_before_the_step(value: float, word: str) -> None:
+    trainer, stepped = _trainer([1.0, 2.0, value], nn.Linear(1, 1))
+    batches = [{"case": ["a", "b"]}, {"case": ["c", "d"]}]
+    with pytest.raises(RunError, match=rf"^the loss is {word} in epoch 2 on the cases a, b\. "):
+        trainer.run(batches, max_epochs=2)
+    assert stepped == [1.0, 2.0]
+
+
+def test_a_batch_that_names_no_case_stops_too() -> None:
+    trainer, _ = _trainer([float("nan")], nn.Linear(1, 1))
+    with pytest.raises(RunError, match=r"^the loss is nan in epoch 1\. "):
+        trainer.run([torch.zeros(1)])
+
+
+def test_weights_that_are_no_numbers_are_not_saved() -> None:
+    network, saved = nn.Linear(1, 1), []
+    trainer, _ = _trainer([1.0, 1.0], network)
+    trainer.add_event_handler(Events.EPOCH_COMPLETED, lambda engine: saved.append(engine.state.epoch))
+
+    @trainer.on(Events.ITERATION_COMPLETED(once=2))
+    def _spoil() -> None:
+        network.bias.data.fill_(float("inf"))
+
+    with pytest.raises(RunError, match="the weights bias are NaN or infinite after epoch 2"):
+        trainer.run([{}], max_epochs=2)
+    assert saved == [1]
