@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from monai.transforms import Compose, EnsureChannelFirstd, NormalizeIntensityd, Orientationd, Spacingd
 
-from benchmarks.inference import dice, forms, sliding_window
+from benchmarks.inference import ROI, dice, forms, sliding_window
 from benchmarks.measure import Row, Timings, interleave, print_rows
 from pkdr_monai.data import load_data_list, training_items
 from pkdr_monai.data.transforms import LoadModalitiesd, SelectChannelsd
@@ -41,11 +41,12 @@ def main() -> None:
     parser.add_argument("--dataset_dir", required=True)
     parser.add_argument("--data_list_file", required=True)
     parser.add_argument("--section", default="validation")
+    parser.add_argument("--roi_size", type=int, nargs=3, default=ROI, help="window in voxels (%(default)s)")
     arguments = parser.parse_args()
     card = read_model(arguments.run)
     data_list = load_data_list(arguments.data_list_file)
     items = training_items(data_list, arguments.dataset_dir, arguments.section, card.modalities)
-    found = [_case(card, item, str(data_list["label_scheme"])) for item in items]
+    found = [_case(card, item, str(data_list["label_scheme"]), arguments.roi_size) for item in items]
     rows = []
     for one, other, what in PAIRS:
         ratios = [timings.ratio(one, other) for timings, _, _ in found]
@@ -65,15 +66,17 @@ def main() -> None:
     print_rows(f"{card.name} on {len(found)} {arguments.section} cases of {data_list['name']}", rows)
 
 
-def _case(card: ModelCard, item: dict[str, Any], scheme: str) -> tuple[Timings, dict[str, torch.Tensor], torch.Tensor]:
+def _case(
+    card: ModelCard, item: dict[str, Any], scheme: str, roi_size: Sequence[int]
+) -> tuple[Timings, dict[str, torch.Tensor], torch.Tensor]:
     """Return times, masks by name and the truth of one case, on the network's grid."""
     network = load_weights(build_network(card.network), Path(str(card.weights))).eval()
     data = _loading(card.spacing)(item)
     image = torch.as_tensor(data["image"])
     truth = label_to_regions(torch.as_tensor(data["label"]), scheme) > 0
-    calls = forms(network, image, card.roi_size)
+    calls = forms(network, image, roi_size)
     del calls["monai"]
-    calls |= {f"monai {overlap}": sliding_window(network, image, card.roi_size, overlap) for overlap in (0.25, 0.5)}
+    calls |= {f"monai {overlap}": sliding_window(network, image, roi_size, overlap) for overlap in (0.25, 0.5)}
     masks: dict[str, torch.Tensor] = {}
 
     def kept(name: str) -> Callable[[], object]:

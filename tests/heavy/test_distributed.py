@@ -82,6 +82,7 @@ def _start(bundle: Bundle, output_dir: Path, *launcher: str, resume: bool = Fals
     words = ["-m", "monai.bundle", "run", "training", "--config_file", str(configs)]
     words += [word for name, value in options.items() for word in (f"--{name}", str(value))]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT), "CUDA_VISIBLE_DEVICES": ""}
+    environment["TORCH_DISABLE_SHARE_RDZV_TCP_STORE"] = "1"  # docs/training.md says why
     return subprocess.Popen(
         [sys.executable, *LAUNCHER, *launcher, *words],
         cwd=ROOT,
