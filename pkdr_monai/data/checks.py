@@ -84,6 +84,7 @@ def _absent_files(case: Case, modalities: Sequence[str], need_label: bool) -> It
             yield Problem(case.name, path, what, "delete or move one of the two")
 
 
+@np.errstate(all="ignore")  # means and deviations of numbers that nobody checked yet
 def _check_voxels(
     case: Case, folder: Path, headers: dict[str, Header], values: dict[str, int], one_grid: bool
 ) -> list[Problem]:

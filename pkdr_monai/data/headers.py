@@ -63,6 +63,7 @@ class Header:
         return float(abs(np.linalg.det(self.affine[:3, :3])))
 
 
+@np.errstate(all="ignore")  # numbers that overflow are refused, and no cause for a warning
 def read_header(path: Path) -> Header:
     """Read the header of a NIfTI file, and refuse one that cannot be true. No voxel is read.
 
@@ -75,12 +76,13 @@ def read_header(path: Path) -> Header:
         raise UnreadableError(f"its header claims the shape {describe_shape(shape)}")
     _refuse_impossible_size(path, image, shape)
     affine = np.asarray(image.affine, dtype=float)
-    if not np.isfinite(affine).all() or abs(np.linalg.det(affine[:3, :3])) < 1e-9:
+    if not np.isfinite(affine).all() or not 1e-9 <= abs(np.linalg.det(affine[:3, :3])) < math.inf:
         raise UnreadableError("its affine has no inverse (a voxel size of 0 or NaN)", "write it with a valid affine")
     _refuse_impossible_extent(image, shape, affine)
     return Header(shape, affine)
 
 
+@np.errstate(all="ignore")
 def read_voxels(path: Path) -> np.ndarray:
     """Read the voxels of a file whose header :func:`read_header` accepts, to the end of a gzip, where its checksum is.
 
