@@ -19,6 +19,7 @@ __all__ = ["EXPORTS", "Engine", "choose_engine"]
 
 EXPORTS = "exports.json"  # beside model.pt
 PACKAGES = {"torch": "torch", "onnx": "onnxruntime", "openvino": "openvino"}
+LOW = ("torch",)  # what computes in bfloat16
 CHECK_IT = "`pkdr bundle build --run RUN` makes its exports and checks them"
 
 
@@ -90,7 +91,9 @@ def _checked(card: ModelCard) -> list[dict[str, Any]] | None:
     record = read_object(path)
     try:
         entries = [entry for entry in record["exports"] if entry["backend"] in PACKAGES]
-        return entries if record["sha256"] == card.sha256 and all("precision" in entry for entry in entries) else None
+        if record["sha256"] != card.sha256 or not all("precision" in entry for entry in entries):
+            return None
+        return [entry for entry in entries if entry["precision"] == "float32" or entry["backend"] in LOW]
     except (KeyError, TypeError):
         raise InputError(f"{path} is no record of exports: delete it; {CHECK_IT}.") from None
 

@@ -8,21 +8,20 @@ import torch
 
 __all__ = ["OpenVinoBackend"]
 
-HINTS = {"float32": "f32", "bfloat16": "bf16"}
-
 
 class OpenVinoBackend:
-    """A network in OpenVINO, on the CPU, with as many threads as PyTorch has.
+    """A network in OpenVINO, on the CPU in float32, with as many threads as PyTorch has.
+
+    Not in bfloat16: there, OpenVINO 2026.4 was seen to spoil the memory of its process, which died later, elsewhere.
 
     Args:
         path: ``model.xml``, with ``model.bin`` beside it; it takes a batch of one.
-        precision: ``"float32"``, or ``"bfloat16"`` where the processor computes in it.
     """
 
-    def __init__(self, path: str | Path, precision: str = "float32") -> None:
+    def __init__(self, path: str | Path) -> None:
         import openvino
 
-        settings = {"INFERENCE_PRECISION_HINT": HINTS[precision], "INFERENCE_NUM_THREADS": torch.get_num_threads()}
+        settings = {"INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": torch.get_num_threads()}
         self._model = openvino.Core().compile_model(Path(path), "CPU", settings)
 
     def __call__(self, image: torch.Tensor) -> torch.Tensor:

@@ -64,7 +64,7 @@ def load_predictor(card: ModelCard, engine: Engine, device: torch.device | str =
         return Predictor(card, TorchBackend(_network(card), engine.precision, device))
     if engine.backend == "onnx":
         return Predictor(card, OnnxBackend(engine.path))
-    return Predictor(card, OpenVinoBackend(engine.path, engine.precision))
+    return Predictor(card, OpenVinoBackend(engine.path))
 
 
 def scan_probabilities(scan: Scan, predictors: Sequence[Predictor], settings: Settings) -> torch.Tensor:

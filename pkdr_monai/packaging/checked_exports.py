@@ -38,7 +38,6 @@ ENGINES = (
     Engine("torchscript", "float32"),
     Engine("onnx", "float32"),
     Engine("openvino", "float32"),
-    Engine("openvino", "bfloat16"),
     Engine("torch", "float32"),
     Engine("torch", "bfloat16"),
 )
@@ -139,7 +138,7 @@ def _open(engine: Engine, network: nn.Module, folder: Path) -> Callable[[Tensor]
     path = folder / BACKENDS[engine.backend][0]
     if engine.backend == "torchscript":
         return torch.jit.load(path, map_location="cpu").eval()
-    return OnnxBackend(path) if engine.backend == "onnx" else OpenVinoBackend(path, engine.precision)
+    return OnnxBackend(path) if engine.backend == "onnx" else OpenVinoBackend(path)
 
 
 def _volume(modalities: Sequence[str], config: Mapping[str, Any], shape: Sequence[int]) -> Tensor:

@@ -17,7 +17,7 @@ from pkdr_monai.packaging.trained_model import read_trained_model
 
 from .conftest import CHECK_SHAPE, SOURCE
 
-ENGINES = 6
+ENGINES = 5
 CONFIG = json.loads((SOURCE / "configs" / "inference.json").read_text())
 
 
