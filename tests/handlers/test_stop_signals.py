@@ -17,9 +17,13 @@ from pkdr_monai.handlers import StopSignals
 
 @pytest.fixture(autouse=True)
 def _signals_given_back() -> Iterator[None]:
+    """A suite in the background of a shell ignores SIGINT; here it is as in a process of its own."""
+    inherited = signal.signal(signal.SIGINT, signal.default_int_handler)
     before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
     yield
-    assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == before
+    after = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
+    signal.signal(signal.SIGINT, inherited)
+    assert after == before
 
 
 def _train(checkpoint: Path, number: int | None = None) -> None:
