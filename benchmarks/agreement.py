@@ -14,12 +14,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from monai.transforms import Compose, EnsureChannelFirstd, NormalizeIntensityd, Orientationd, Spacingd
+from monai.transforms import Compose, CropForegroundd
 
 from benchmarks.inference import ROI, dice, forms, sliding_window
 from benchmarks.measure import Row, Timings, interleave, print_rows
 from pkdr_monai.data import load_data_list, training_items
-from pkdr_monai.data.transforms import LoadModalitiesd, SelectChannelsd
+from pkdr_monai.data.preprocessing import preprocessing
 from pkdr_monai.model_card import ModelCard
 from pkdr_monai.models import read_model
 from pkdr_monai.networks import build_network, load_weights
@@ -88,17 +88,7 @@ def _case(
 
 def _loading(spacing: Sequence[float]) -> Compose:
     """Return the bundle's preprocessing without its crop: MONAI's sliding window goes over the whole volume."""
-    keys = ("image", "label")
-    return Compose(
-        [
-            LoadModalitiesd(keys),
-            EnsureChannelFirstd(keys),
-            SelectChannelsd("image"),
-            Orientationd(keys, axcodes="RAS", labels=None),
-            Spacingd(keys, pixdim=spacing, mode=("bilinear", "nearest")),
-            NormalizeIntensityd("image", nonzero=True, channel_wise=True),
-        ]
-    )
+    return Compose([each for each in preprocessing(spacing).transforms if not isinstance(each, CropForegroundd)])
 
 
 if __name__ == "__main__":
