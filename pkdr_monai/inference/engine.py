@@ -12,10 +12,12 @@ import torch
 
 from pkdr_monai.errors import InputError
 from pkdr_monai.files import file_hash, read_object
-from pkdr_monai.inference.backends import resolve_precision
+from pkdr_monai.inference.backends import Backend, resolve_precision
+from pkdr_monai.inference.onnx_backend import OnnxBackend
+from pkdr_monai.inference.openvino_backend import OpenVinoBackend
 from pkdr_monai.model_card import ModelCard
 
-__all__ = ["EXPORTS", "Engine", "choose_engine"]
+__all__ = ["EXPORTS", "Engine", "choose_engine", "open_export"]
 
 EXPORTS = "exports.json"  # beside model.pt
 PACKAGES = {"torch": "torch", "onnx": "onnxruntime", "openvino": "openvino"}
@@ -82,6 +84,11 @@ def choose_engine(card: ModelCard, backend: str, precision: str, device: torch.d
     if backend in ("auto", "torch"):
         return Engine("torch", "float32" if precision == "auto" else precision)
     raise InputError(f"{backend} cannot compute model {card.name}: {'; '.join(_reasons(backend, wanted))}.")
+
+
+def open_export(backend: str, path: Path) -> Backend:
+    """Open an exported file in the engine that it is for, ``"onnx"`` or ``"openvino"``."""
+    return OnnxBackend(path) if backend == "onnx" else OpenVinoBackend(path)
 
 
 def _checked(card: ModelCard) -> list[dict[str, Any]] | None:

@@ -15,9 +15,7 @@ from pkdr_monai.data.preprocessing import IMAGE, preprocessing
 from pkdr_monai.errors import InputError
 from pkdr_monai.files import file_hash
 from pkdr_monai.inference.backends import Backend, TorchBackend
-from pkdr_monai.inference.engine import Engine
-from pkdr_monai.inference.onnx_backend import OnnxBackend
-from pkdr_monai.inference.openvino_backend import OpenVinoBackend
+from pkdr_monai.inference.engine import Engine, open_export
 from pkdr_monai.inference.scans import Scan
 from pkdr_monai.inference.settings import Settings
 from pkdr_monai.inference.windows import brain_probabilities
@@ -62,9 +60,7 @@ def load_predictor(card: ModelCard, engine: Engine, device: torch.device | str =
     """
     if engine.path is None:
         return Predictor(card, TorchBackend(_network(card), engine.precision, device))
-    if engine.backend == "onnx":
-        return Predictor(card, OnnxBackend(engine.path))
-    return Predictor(card, OpenVinoBackend(engine.path))
+    return Predictor(card, open_export(engine.backend, engine.path))
 
 
 def scan_probabilities(scan: Scan, predictors: Sequence[Predictor], settings: Settings) -> torch.Tensor:

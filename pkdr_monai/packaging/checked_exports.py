@@ -19,9 +19,7 @@ from pkdr_monai.data.phantom import write_cohort
 from pkdr_monai.files import content_hash, file_hash, read_object, write_json
 from pkdr_monai.handlers.run_record import environment
 from pkdr_monai.inference.backends import TorchBackend, resolve_precision
-from pkdr_monai.inference.engine import EXPORTS, Engine
-from pkdr_monai.inference.onnx_backend import OnnxBackend
-from pkdr_monai.inference.openvino_backend import OpenVinoBackend
+from pkdr_monai.inference.engine import EXPORTS, Engine, open_export
 from pkdr_monai.packaging.comparison import BOUNDS, Comparison, compare
 from pkdr_monai.packaging.exports import (
     BACKENDS,
@@ -138,7 +136,7 @@ def _open(engine: Engine, network: nn.Module, folder: Path) -> Callable[[Tensor]
     path = folder / BACKENDS[engine.backend][0]
     if engine.backend == "torchscript":
         return torch.jit.load(path, map_location="cpu").eval()
-    return OnnxBackend(path) if engine.backend == "onnx" else OpenVinoBackend(path)
+    return open_export(engine.backend, path)
 
 
 def _volume(modalities: Sequence[str], config: Mapping[str, Any], shape: Sequence[int]) -> Tensor:
