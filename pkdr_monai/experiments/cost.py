@@ -4,21 +4,20 @@ from __future__ import annotations
 
 import copy
 import multiprocessing
-import resource
 import statistics
-import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import torch
 from monai.bundle import ConfigParser
 
+from pkdr_monai.errors import RunError
 from pkdr_monai.experiments.cells import Cell, Repository
 from pkdr_monai.experiments.study import Study
 from pkdr_monai.files import read_object, write_json
 from pkdr_monai.handlers.run_record import environment
+from pkdr_monai.peak_memory import peak_memory
 
 __all__ = ["complete_cost", "measure_cost", "seconds_per_step", "training_step"]
 
@@ -129,18 +128,15 @@ def _peak_memory(cell: Cell, budget: Mapping[str, Any]) -> float:
 
 
 def _steps_in_process(cell: Cell, budget: Mapping[str, Any]) -> float:
-    before = _resident()
+    before = _peak()
     step = training_step(cell, budget)
     for _ in range(3):
         step()
-    return torch.cuda.max_memory_allocated() / 2**20 if torch.cuda.is_available() else _resident() - before
+    return _peak() - before
 
 
-def _resident() -> float:
-    """Return the process's peak memory so far in MiB; ``ru_maxrss`` would begin with the parent's on Linux."""
-    status = Path("/proc/self/status")
-    if status.is_file():
-        line = next(line for line in status.read_text().splitlines() if line.startswith("VmHWM"))
-        return int(line.split()[1]) / 2**10
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak / (2**20 if sys.platform == "darwin" else 2**10)
+def _peak() -> float:
+    peak = peak_memory("cuda" if torch.cuda.is_available() else "cpu")
+    if peak is None:
+        raise RunError("this system does not tell the memory of a process, which is a part of the cost: take Linux.")
+    return peak

@@ -5,8 +5,6 @@ from __future__ import annotations
 import contextlib
 import datetime
 import platform
-import resource
-import sys
 from collections.abc import Mapping
 from importlib import metadata
 from pathlib import Path
@@ -20,6 +18,7 @@ import pkdr_monai
 from pkdr_monai.errors import InputError
 from pkdr_monai.files import content_hash, write_json
 from pkdr_monai.modalities import parse_modalities
+from pkdr_monai.peak_memory import peak_memory
 
 __all__ = ["RunRecord", "environment", "recorded_input"]
 
@@ -92,7 +91,8 @@ class RunRecord:
                 "value": float(best.best_metric),
                 "epoch": best.best_metric_epoch,
             }
-        self.record["peak_memory_mib"] = _peak_memory(self.device)
+        peak = peak_memory(self.device)
+        self.record["peak_memory_mib"] = None if peak is None else round(peak)
         self.record["updated"] = _now()
         write_json(self.path, self.record)
 
@@ -158,11 +158,3 @@ def _plain(value: Any) -> Any:
 
 def _now() -> str:
     return datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds")
-
-
-def _peak_memory(device: torch.device) -> int:
-    """Peak memory in MiB: the card's on CUDA, the process's own elsewhere."""
-    if device.type == "cuda":
-        return round(torch.cuda.max_memory_allocated(device) / 2**20)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return round(peak / (2**20 if sys.platform == "darwin" else 2**10))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +15,11 @@ from pkdr_monai.errors import InputError
 from pkdr_monai.handlers.run_record import environment
 from pkdr_monai.inference.case_runner import CaseRunner, Tell
 from pkdr_monai.inference.records import write_record
-from pkdr_monai.inference.scans import find_scans
+from pkdr_monai.inference.scans import Scan, find_scans
 from pkdr_monai.inference.settings import Settings
 from pkdr_monai.inference.shards import Shard
 from pkdr_monai.inference.statements import NOTE, bundle_command
+from pkdr_monai.locks import FolderLock
 from pkdr_monai.models import find_models, read_model
 
 __all__ = ["predict"]
@@ -58,7 +60,8 @@ def predict(
         each of the ``cases`` its ``status`` (``"done"``, ``"skipped"`` or ``"failed"``), volumes, files and ``error``.
 
     Raises:
-        InputError: when there is no scan, no model or no such device, or ``output`` cannot be written to.
+        InputError: when there is no scan, no model or no such device, or when ``output`` cannot be written to or
+            another prediction is writing there.
     """
     started, settings, shard = _now(), settings or Settings(), Shard.of_this_process()
     inputs = [inputs] if isinstance(inputs, str | Path) else list(inputs)
@@ -69,31 +72,50 @@ def predict(
     _require_writable(output)
     runner = CaseRunner(output, cards, settings, chosen_device, tell)
     runner.command = lambda card: bundle_command(card, inputs, named, settings, output)
-    mine = shard.part(scans)
+    with _alone_in(output, shard):
+        results = _segment_all(runner, shard.part(scans), progress)
+        reports = shard.gather({"cases": results, "models": runner.models_used()}, output)
+        record = {"started": started, "finished": _now(), **_sum_up(reports, settings, chosen_device)}
+        if shard.rank == 0:
+            write_record(output / "run.json", record)
+            _tell_summary(tell, record, output)
+    return record
+
+
+def _alone_in(output: Path, shard: Shard) -> AbstractContextManager[object]:
+    """Keep other predictions out of a folder; the first process does it for all that share this one."""
+    if shard.rank:
+        return nullcontext()
+    return FolderLock(
+        output, f"another prediction is writing to {output}. Wait for its end, or give this one its own --output."
+    )
+
+
+def _segment_all(
+    runner: CaseRunner, scans: Sequence[Scan], progress: Callable[[int, int], None] | None
+) -> list[dict[str, Any]]:
     results = []
-    for done, scan in enumerate(mine, start=1):
+    for done, scan in enumerate(scans, start=1):
         results.append(runner.run(scan))
         if progress is not None:
-            progress(done, len(mine))
-    reports = shard.gather({"cases": results, "models": runner.models_used()}, output)
-    results = shard.whole([report["cases"] for report in reports])
-    models_used = {(model["sha256"], model["engine"]): model for report in reports for model in report["models"]}
-    counts = {status: sum(case["status"] == status for case in results) for status in ("done", "skipped", "failed")}
-    record = {
+            progress(done, len(scans))
+    return results
+
+
+def _sum_up(reports: Sequence[Mapping[str, Any]], settings: Settings, device: torch.device) -> dict[str, Any]:
+    """Return what became of all cases, from the reports of all processes."""
+    cases = Shard.whole([report["cases"] for report in reports])
+    models = {(model["sha256"], model["engine"]): model for report in reports for model in report["models"]}
+    counts = {status: sum(case["status"] == status for case in cases) for status in ("done", "skipped", "failed")}
+    return {
         "status": "failed" if counts["failed"] else "finished",
-        "started": started,
-        "finished": _now(),
         "settings": settings.as_dict(),
-        "models": list(models_used.values()),
-        "cases": results,
+        "models": list(models.values()),
+        "cases": cases,
         "summary": counts,
-        "environment": environment(chosen_device),
+        "environment": environment(device),
         "note": NOTE,
     }
-    if shard.rank == 0:
-        write_record(output / "run.json", record)
-        _tell_summary(tell, results, counts, output)
-    return record
 
 
 def _device(device: torch.device | str | None, shard: Shard) -> torch.device:
@@ -115,10 +137,11 @@ def _require_writable(output: Path) -> None:
         raise InputError(f"cannot write to {output}: {error.strerror or error}; choose another --output.") from error
 
 
-def _tell_summary(tell: Tell, results: Sequence[Mapping[str, Any]], counts: Mapping[str, int], output: Path) -> None:
+def _tell_summary(tell: Tell, record: Mapping[str, Any], output: Path) -> None:
+    counts, cases = record["summary"], record["cases"]
     tell(f"{', '.join(f'{status}: {count}' for status, count in counts.items())}; results in {output}")
-    for case in results:
-        if case["status"] == "failed" and len(results) > 1:
+    for case in cases:
+        if case["status"] == "failed" and len(cases) > 1:
             tell(f"  failed: {case['case']}: {case['error']}")
     tell(NOTE)
 

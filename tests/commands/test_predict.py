@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -27,6 +29,15 @@ def test_one_flair_in_one_command(flair: Path, runs: Path, tmp_path: Path, capsy
     assert "not a medical device" in output.out
     assert "--roi_size '[-1, -1, -1]'" in output.out
     assert json.loads((tmp_path / "run.json").read_text())["settings"]["fast"] is True
+
+
+def test_it_runs_where_python_has_no_modules_of_unix(flair: Path, runs: Path, tmp_path: Path) -> None:
+    without = "import sys; sys.modules |= dict.fromkeys(('fcntl', 'resource', 'termios'))"
+    words = ["predict", str(flair), "-o", str(tmp_path), "--models", str(runs), "--fast"]
+    code = f"{without}; from pkdr_monai.cli import main; main({words!r})"
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "cannot be locked" in ran.stderr
+    assert json.loads((tmp_path / "run.json").read_text())["summary"]["done"] == 1
 
 
 def test_quiet_says_nothing_and_json_says_all(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import json
 import shutil
 from collections.abc import Callable
@@ -211,6 +213,18 @@ def test_an_output_that_cannot_be_written_to_is_named_before_anything_runs(
     with pytest.raises(InputError, match=r"cannot write to .*file.out"):
         predict(named={"flair": flair_of(scan)}, output=tmp_path / "file" / "out", models=[runs], tell=told.append)
     assert told == []
+
+
+def test_a_second_prediction_into_the_folder_is_refused(
+    scan: Scan, runs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def taken(*arguments: object) -> None:
+        raise OSError(errno.EAGAIN, "Resource temporarily unavailable")
+
+    monkeypatch.setattr(fcntl, "lockf", taken)
+    with pytest.raises(InputError, match=r"another prediction is writing to .*out\. Wait for its end, or .*--output"):
+        predict(named={"flair": flair_of(scan)}, output=tmp_path / "out", models=[runs])
+    assert not (tmp_path / "out" / scan.name).exists()
 
 
 @pytest.mark.real
