@@ -117,9 +117,10 @@ def predict(
     if json:
         echo(json_format.dumps(record, indent=2))
     failed = [case for case in record["cases"] if case["status"] == "failed"]
-    if len(record["cases"]) == len(failed) == 1 and failed[0]["kind"] == "input":
+    nothing_but_bad_input = len(failed) == len(record["cases"]) and all(case["kind"] == "input" for case in failed)
+    if nothing_but_bad_input and len(failed) == 1:
         raise InputError(failed[0]["error"])
+    for case in failed:
+        sys.stderr.write(f"error: {case['case']}: {case['error']}\n")
     if failed:
-        for case in failed:
-            sys.stderr.write(f"error: {case['case']}: {case['error']}\n")
-        raise SystemExit(CASES_FAILED_EXIT_CODE)
+        raise SystemExit(InputError.exit_code if nothing_but_bad_input else CASES_FAILED_EXIT_CODE)

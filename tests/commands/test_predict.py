@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -55,18 +56,23 @@ def test_quiet_says_nothing_and_json_says_all(
     assert record["models"][0]["expected_dice"]["mean"]["wt"] == 0.8
 
 
-def test_some_failed_is_1_and_the_only_one_failed_is_2(
+def test_some_failed_is_1_and_all_bad_is_2(
     cohort: Path, flair: Path, runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     bad = tmp_path / "bad_flair.nii.gz"
     bad.write_text("text")
     options = ["-o", tmp_path / "out", "--models", runs]
     assert exit_code("predict", bad, flair, *options) == 1
+    worse = shutil.copy(bad, tmp_path / "worse_flair.nii.gz")
     assert exit_code("predict", bad, *options) == 2
+    assert exit_code("predict", bad, worse, *options) == 2
     errors = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error: ")]
-    assert len(errors) == 2
-    assert errors[0].startswith("error: bad: case bad")
-    assert errors[1].startswith("error: case bad")
+    assert [error.partition(", ")[0] for error in errors] == [
+        "error: bad: case bad",
+        "error: case bad",
+        "error: bad: case bad",
+        "error: worse: case worse",
+    ]
 
 
 @pytest.mark.parametrize(
