@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -42,3 +44,9 @@ def test_every_module_imports_without_the_others_being_there_first() -> None:
         public = getattr(loaded, "__all__", None)
         assert public is not None, f"{module} has no __all__"
         assert all(hasattr(loaded, name) for name in public), module
+
+
+def test_the_heavy_tests_which_run_later_can_be_imported() -> None:
+    words = [sys.executable, "-m", "pytest", "--collect-only", "--quiet", "tests/heavy"]
+    collected = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert collected.returncode == 0, collected.stdout

@@ -20,9 +20,9 @@ from hypothesis import strategies as st
 
 from pkdr_monai.data import check_cases
 from pkdr_monai.data.cases import Case
+from pkdr_monai.data.preprocessing import preprocessing
 from pkdr_monai.errors import InputError, plain_error_in
 from pkdr_monai.inference.nifti import write_like
-from pkdr_monai.inference.preprocessing import preprocessing
 from pkdr_monai.inference.scan_checks import check_scan
 from pkdr_monai.inference.scans import find_scans
 
