@@ -18,6 +18,7 @@ from monai.transforms import Compose, CropForegroundd
 
 from benchmarks.inference import ROI, dice, forms, sliding_window
 from benchmarks.measure import Row, Timings, interleave, print_rows
+from pkdr_monai.allocator import keep_freed_memory
 from pkdr_monai.data import load_data_list, training_items
 from pkdr_monai.data.preprocessing import preprocessing
 from pkdr_monai.model_card import ModelCard
@@ -43,6 +44,7 @@ def main() -> None:
     parser.add_argument("--section", default="validation")
     parser.add_argument("--roi_size", type=int, nargs=3, default=ROI, help="window in voxels (%(default)s)")
     arguments = parser.parse_args()
+    keep_freed_memory()  # as pkdr predict does
     card = read_model(arguments.run)
     data_list = load_data_list(arguments.data_list_file)
     items = training_items(data_list, arguments.dataset_dir, arguments.section, card.modalities)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import statistics
 import tempfile
+import time
 from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
@@ -39,6 +41,7 @@ MOST_ROUNDS = 5
 GOALS = {"cold load": 0.35, "disk": 0.12, "memory": 0.01}  # of the time of MONAI's chain
 SIZE = 0.10  # of PersistentDataset's files
 EPOCH = 1.05  # of the time of an epoch on tensors that are there already
+WAIT = 0.02  # of the epoch
 
 
 def whole_chain() -> Compose:
@@ -71,9 +74,9 @@ def run(rounds: int) -> None:
         write_cohort(cohort, cases=2)
         data_list = make_data_list(cohort, fractions=(1.0, 0.0, 0.0))
         items = training_items(data_list, cohort, "training")
-        rounds = min(rounds, MOST_ROUNDS)
-        print_rows("One case of 4 x 240 x 240 x 155, and a crop of 128 x 128 x 96", _crops(items, Path(folder), rounds))
-        print_rows(f"An epoch of {STEPS} steps with {BATCH} x {SIDE}³", _epochs(items, Path(folder), rounds))
+        crops = _crops(items, Path(folder), min(rounds, MOST_ROUNDS))
+        print_rows("One case of 4 x 240 x 240 x 155, and a crop of 128 x 128 x 96", crops)
+        print_rows(f"An epoch of {STEPS} steps with {BATCH} x {SIDE}³", _epochs(items, Path(folder), 2 * rounds))
 
 
 def _crops(items: list[dict[str, Any]], folder: Path, rounds: int) -> list[Row]:
@@ -117,12 +120,19 @@ def _epochs(items: list[dict[str, Any]], folder: Path, rounds: int) -> list[Row]
     transform = Compose(reading_crops(parser.get_parsed_content("augmentation")))
     many = (items * (BATCH * STEPS))[: BATCH * STEPS]
 
-    def epoch(batches: Iterable[dict[str, torch.Tensor]]) -> Callable[[], None]:
+    waited: dict[str, list[float]] = {"dummy": [], "memory": [], "disk": []}  # part of each epoch
+
+    def epoch(name: str, batches: Iterable[dict[str, torch.Tensor]]) -> Callable[[], None]:
         def call() -> None:
+            begun = asked = time.perf_counter()
+            waiting = 0.0
             for batch in batches:
+                waiting += time.perf_counter() - asked
                 optimizer.zero_grad()
                 loss(network(batch["image"]), batch["label"]).backward()
                 optimizer.step()
+                asked = time.perf_counter()
+            waited[name].append(waiting / (asked - begun))
 
         return call
 
@@ -135,7 +145,12 @@ def _epochs(items: list[dict[str, Any]], folder: Path, rounds: int) -> list[Row]
         for storage in ("memory", "disk")
     }
     dummy = [next(iter(loaders["memory"]))] * STEPS
-    timings = interleave({"dummy": epoch(dummy), **{name: epoch(loader) for name, loader in loaders.items()}}, rounds)
-    return [
+    sources: dict[str, Iterable[dict[str, torch.Tensor]]] = {"dummy": dummy, **loaders}
+    timings = interleave({name: epoch(name, batches) for name, batches in sources.items()}, rounds)
+    rows = [
         Row.of_ratio(f"{name}: time / on one batch that is there", timings, name, "dummy", EPOCH) for name in loaders
     ]
+    rows += [
+        Row(f"{name}: waiting for data", statistics.median(waited[name]), WAIT, "of the epoch") for name in loaders
+    ]
+    return rows

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+import torch
 from monai.data import DataLoader
 
 __all__ = ["PrefetchDataLoader"]
@@ -27,7 +28,8 @@ class PrefetchDataLoader(DataLoader):
     def __iter__(self) -> Iterator[Any]:  # type: ignore[override]  # as MONAI's own, a generator
         """Yield the batches of an epoch; what goes wrong in the thread is raised here."""
         batches = super().__iter__()
-        thread = ThreadPoolExecutor(1)
+        # as in PyTorch's own pinning thread: the cores are for the network, and the setting is this thread's alone
+        thread = ThreadPoolExecutor(1, initializer=torch.set_num_threads, initargs=(1,))
         try:
             waiting = deque(thread.submit(next, batches, END) for _ in range(AHEAD))
             while (batch := waiting.popleft().result()) is not END:

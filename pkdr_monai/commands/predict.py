@@ -82,6 +82,7 @@ def predict(
         quiet: write nothing to the terminal but errors.
         json: write run.json to the standard output instead of text.
     """
+    from pkdr_monai.allocator import keep_freed_memory
     from pkdr_monai.inference import Settings, Shard
     from pkdr_monai.inference import predict as segment
 
@@ -99,6 +100,7 @@ def predict(
         uncertainty=uncertainty,
         force=force,
     )
+    keep_freed_memory()
     given = {"t1": t1, "t1ce": t1ce, "t2": t2, "flair": flair}
     silent = quiet or json
     record = segment(

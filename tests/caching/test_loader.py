@@ -35,6 +35,16 @@ def test_the_next_batches_are_made_meanwhile() -> None:
     assert made == [0, 1, 2]  # two ahead, and no more than two
 
 
+def test_the_thread_takes_one_core_and_leaves_the_network_its_own() -> None:
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        inside = [int(batch) for batch in PrefetchDataLoader(Dataset([0], lambda number: torch.get_num_threads()))]
+        assert (inside, torch.get_num_threads()) == ([1], 2)
+    finally:
+        torch.set_num_threads(before)
+
+
 def test_an_error_of_the_thread_is_raised() -> None:
     def fail_at_4(number: int) -> int:
         if number == 4:
