@@ -1,7 +1,7 @@
 """Two thousand small cases through ``pkdr predict`` in two processes, of which one is killed on the way.
 
 ``python -m benchmarks.cohort`` prints what was done before and after, and whether memory grew with the cases. It is no
-part of ``python -m benchmarks``: it takes about twenty minutes on two cores.
+part of ``python -m benchmarks``: it takes about five minutes on two cores.
 """
 
 from __future__ import annotations
