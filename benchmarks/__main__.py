@@ -13,7 +13,6 @@ import monai
 import torch
 
 from benchmarks import data_path, distillation_step, inference, losses, training_step
-from pkdr_monai.allocator import keep_freed_memory
 
 BENCHMARKS = {
     "losses": losses.run,
@@ -37,7 +36,6 @@ def main() -> None:
     if arguments.threads:
         os.environ["OMP_NUM_THREADS"] = str(arguments.threads)  # for the processes that measure memory
         torch.set_num_threads(arguments.threads)
-    keep_freed_memory()  # as the configs and pkdr predict do
     start = time.perf_counter()
     print(f"{_processor()}, {os.cpu_count()} cores, {torch.get_num_threads()} threads of torch")
     print(f"torch {torch.__version__}, monai {monai.__version__}, python {platform.python_version()}, {sys.platform}")

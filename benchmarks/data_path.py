@@ -24,6 +24,7 @@ from monai.transforms import (
 )
 
 from benchmarks.measure import Row, interleave, print_rows
+from pkdr_monai.allocator import keep_freed_memory
 from pkdr_monai.caching import CropCachedd, PrefetchDataLoader, Preparation, cache_cases, reading_crops
 from pkdr_monai.data import make_data_list, training_items
 from pkdr_monai.data.phantom import write_cohort
@@ -69,6 +70,7 @@ def bundle(**settings: Any) -> ConfigParser:
 
 def run(rounds: int) -> None:
     """Measure and print."""
+    keep_freed_memory()
     with tempfile.TemporaryDirectory() as folder:
         cohort = Path(folder, "cohort")
         write_cohort(cohort, cases=2)

@@ -12,6 +12,7 @@ from monai.transforms import CropForeground, NormalizeIntensity
 from torch import nn
 
 from benchmarks.measure import Row, Timings, interleave, peak_memory, print_rows
+from pkdr_monai.allocator import keep_freed_memory
 from pkdr_monai.data.phantom import make_case
 from pkdr_monai.inference.backends import Backend, TorchBackend
 from pkdr_monai.inference.settings import Settings
@@ -126,6 +127,7 @@ def segmenter(form: str, weights: str) -> Callable[[], object]:
 
 def run(rounds: int) -> None:
     """Measure and print."""
+    keep_freed_memory()
     image, label = scan()
     network = fit(image, label)
     calls = forms(network, image)

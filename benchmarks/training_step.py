@@ -14,6 +14,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.distillation_step import distiller
 from benchmarks.measure import Row, interleave, print_rows
+from pkdr_monai.allocator import keep_freed_memory
 from pkdr_monai.losses import PKDRLoss
 from pkdr_monai.networks import Distiller
 
@@ -86,6 +87,7 @@ class Step:
 
 def run(rounds: int) -> None:
     """Measure and print."""
+    keep_freed_memory()
     rounds = min(rounds, 3)
     where = torch.cuda.get_device_name() if CUDA else "the CPU"
     shape = f"{BATCH} x {' x '.join(map(str, CROP))}"
