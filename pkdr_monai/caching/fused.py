@@ -1,9 +1,10 @@
-"""The bundle's preprocessing in one pass, for scans that need no resampling: equal values in a quarter of the time."""
+"""The bundle's preprocessing in one pass, for scans that need no resampling: equal values in half the time."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import reduce
 from pathlib import Path
 from typing import Any
 
@@ -111,14 +112,14 @@ def _modalities(volumes: Sequence[np.ndarray], channels: Sequence[int] | None) -
 
 def _brain_box(modalities: Sequence[np.ndarray]) -> Box | None:
     """Return where any modality is above 0, enlarged to whole patches as ``CropForeground`` does, maybe beyond 0."""
-    brain = modalities[0] > 0
-    for modality in modalities[1:]:
-        brain |= modality > 0
-    if not brain.any():
+    brightest = reduce(np.fmax, modalities)  # which passes over NaN, as a comparison with 0 does
+    columns = np.fmax.reduce(brightest, axis=2)  # (X, Y)
+    if not (columns > 0).any():
         return None
+    profiles = np.fmax.reduce(columns, axis=1), np.fmax.reduce(columns, axis=0), np.fmax.reduce(brightest, axis=(0, 1))
     box = []
-    for axis in range(3):
-        inside = np.flatnonzero(brain.any(axis=tuple({0, 1, 2} - {axis})))
+    for profile in profiles:
+        inside = np.flatnonzero(profile > 0)
         first, side = int(inside[0]), int(inside[-1] - inside[0] + 1)
         whole = -(-side // STRIDE) * STRIDE
         first -= (whole - side) // 2
