@@ -22,6 +22,7 @@ from ..bundle.conftest import ROOT, Bundle
 from ..bundle.conftest import bundle as bundle  # a fixture
 
 HERE = Path(__file__).parent
+collect_ignore = ["fuzz_headers.py"]  # a program, which needs atheris
 
 
 class Inputs:
