@@ -23,8 +23,8 @@ TAKEN = (errno.EACCES, errno.EAGAIN)
 class FolderLock:
     """Keep other processes out of a folder, by a lock of the operating system on its file ``.lock``.
 
-    The lock ends with the process, however that ends; the file stays. Where a disk or a system knows no such locks, a
-    warning says so.
+    The lock ends with the process, however that ends; the file goes when the folder is given back, and one that a
+    killed process left behind keeps nobody out. Where a disk or a system knows no such locks, a warning says so.
 
     Args:
         folder: which is made where it is absent.
@@ -52,18 +52,40 @@ class FolderLock:
         if fcntl is None:
             self._warn("this system has none for Python")
             return
-        self._file = os.open(self.folder / ".lock", os.O_RDWR | os.O_CREAT, 0o666)
+        while not self._lock_the_file():
+            pass
+
+    def give_back(self) -> None:
+        """Let others in."""
+        if self._file is not None:
+            self._path.unlink(missing_ok=True)  # before the lock goes with the closing: no other process has it yet
+            self._close()
+
+    @property
+    def _path(self) -> Path:
+        return self.folder / ".lock"
+
+    def _lock_the_file(self) -> bool:
+        """Whether the file was still there when its lock was had: who gives back removes it."""
+        self._file = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o666)
         try:
             # not flock: data workers would inherit that, and hold it for some seconds after this process was killed
             fcntl.lockf(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
             if error.errno in TAKEN:
-                self.give_back()
+                self._close()
                 raise InputError(self.refusal) from None
             self._warn(error.strerror or str(error))
+            return True
+        try:
+            if os.path.samestat(os.fstat(self._file), self._path.stat()):
+                return True
+        except FileNotFoundError:
+            pass
+        self._close()
+        return False
 
-    def give_back(self) -> None:
-        """Let others in."""
+    def _close(self) -> None:
         if self._file is not None:
             os.close(self._file)
             self._file = None

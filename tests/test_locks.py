@@ -48,8 +48,33 @@ def test_a_killed_process_leaves_no_lock(holder: subprocess.Popen, tmp_path: Pat
 def test_the_folder_is_free_after_the_block(tmp_path: Path) -> None:
     with FolderLock(tmp_path / "new", REFUSAL):
         pass
+    assert list((tmp_path / "new").iterdir()) == []
     child = [sys.executable, "-c", HOLD, str(tmp_path / "new")]
     subprocess.run(child, input=b"\n", check=True, capture_output=True)
+
+
+def test_a_refused_process_leaves_the_holders_file(holder: subprocess.Popen, tmp_path: Path) -> None:
+    for _ in range(2):
+        with pytest.raises(InputError, match=REFUSAL):
+            FolderLock(tmp_path, REFUSAL).take()
+    assert [path.name for path in tmp_path.iterdir()] == [".lock"]
+
+
+def test_a_file_that_its_holder_removes_meanwhile_is_no_lock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    lock, files = FolderLock(tmp_path, REFUSAL), []
+    lockf = locks.fcntl.lockf
+
+    def removed_just_before(file: int, command: int) -> None:
+        if not files:
+            (tmp_path / ".lock").unlink()
+        files.append(file)
+        lockf(file, command)
+
+    monkeypatch.setattr(locks.fcntl, "lockf", removed_just_before)
+    with lock:
+        assert len(files) == 2
+        child = [sys.executable, "-c", HOLD, str(tmp_path)]
+        assert subprocess.run(child, input=b"\n", check=False, capture_output=True).returncode != 0
 
 
 def test_a_disk_without_locks_is_said_to_be_one(
