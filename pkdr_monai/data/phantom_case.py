@@ -11,7 +11,7 @@ from pkdr_monai.data.phantom_anatomy import draw_anatomy
 from pkdr_monai.data.phantom_grid import SHAPE, SPACING, ImageGrid
 from pkdr_monai.data.phantom_lattice import Array, Lattice
 from pkdr_monai.data.phantom_plan import plan_tumour
-from pkdr_monai.data.phantom_scanner import draw_scanner
+from pkdr_monai.data.phantom_scanner import BIAS_FIELDS, draw_scanner
 from pkdr_monai.data.phantom_signal import TISSUES
 from pkdr_monai.data.phantom_tissue import draw_tissue_maps
 from pkdr_monai.data.phantom_tumour import grow_tumour
@@ -91,7 +91,7 @@ def make_case(
     healthy = anatomy.fractions(sample, grid.voxel_mm)
     label, fractions = tumour.invade(healthy, sample, grid.voxel_mm)
     maps = draw_tissue_maps(tissue_rng, lattice, fractions, sample, scanner.strong)
-    bias = [sample(lattice.noise(image_rng, BIAS_MM)) for _ in range(2)]
+    bias = [sample(lattice.noise(image_rng, BIAS_MM)) for _ in range(BIAS_FIELDS)]
     images = {
         modality: grid.place(brain, scanner.acquire(modality, maps, brain, bias, grid.voxel, image_rng))
         for modality in MODALITIES

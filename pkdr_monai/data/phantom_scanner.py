@@ -18,10 +18,11 @@ from pkdr_monai.data.phantom_signal import (
 from pkdr_monai.data.phantom_tissue import TissueMaps
 from pkdr_monai.modalities import MODALITIES
 
-__all__ = ["Scanner", "draw_scanner"]
+__all__ = ["BIAS_FIELDS", "Scanner", "draw_scanner"]
 
 FWHM_PER_SIGMA = 2.355
 LARGEST_INTENSITY = 32767
+BIAS_FIELDS = 2  # of a case: each sequence weighs them in its own way
 
 
 @dataclass(frozen=True)
@@ -53,7 +54,7 @@ class Scanner:
             modality: one of :data:`~pkdr_monai.modalities.MODALITIES`.
             maps: the tissue of each voxel of brain, ``(N,)`` each.
             brain: where the ``N`` voxels of brain lie, bool, ``(X, Y, Z)``.
-            bias_fields: smooth fields at the voxels of brain, ``(N,)`` each.
+            bias_fields: ``BIAS_FIELDS`` smooth fields at the voxels of brain, ``(N,)`` each.
             voxel_mm: size of a voxel.
             rng: source of the noise.
 
@@ -98,12 +99,11 @@ class Scanner:
         return float(self.protocols[modality].signal(*values))
 
 
-def draw_scanner(rng: np.random.Generator, bias_fields: int = 2) -> Scanner:
+def draw_scanner(rng: np.random.Generator) -> Scanner:
     """Draw a scanner and its settings from the clinic's usual ranges.
 
     Args:
         rng: source of the draw.
-        bias_fields: how many bias fields there will be.
     """
     strong = bool(rng.random() < 0.5)
     flair_tr = rng.uniform(8000.0, 11000.0)
@@ -127,7 +127,7 @@ def draw_scanner(rng: np.random.Generator, bias_fields: int = 2) -> Scanner:
             fwhm_mm=(in_plane, in_plane, float(slice_mm)),
             white_intensity=float(rng.lognormal(np.log(300.0), 0.5)),
             noise=float(rng.uniform(0.015, 0.045)),
-            bias=tuple(rng.normal(0.0, 0.06, size=bias_fields).tolist()),
+            bias=tuple(rng.normal(0.0, 0.06, size=BIAS_FIELDS).tolist()),
         )
     return Scanner(strong, relaxivity=float(rng.uniform(3.0, 5.0)), protocols=protocols)
 

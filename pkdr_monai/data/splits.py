@@ -20,6 +20,7 @@ FRACTIONS = (0.7, 0.1, 0.2)
 
 SECTION_NAMES = {"train": "training", "val": "validation", **{section: section for section in SECTIONS}}
 LONGITUDINAL = re.compile(r"(?P<patient>BraTS-[A-Za-z]+-\d+)-\d+")  # BraTS 2023 and later number the scans of a patient
+MOST_NAMED = 5  # names in a message
 
 
 def split_cases(cases: Sequence[Case], seed: int = 0, fractions: Sequence[float] = FRACTIONS) -> dict[str, list[str]]:
@@ -135,6 +136,6 @@ def _counts(total: int, fractions: Sequence[float]) -> list[int]:
     return counts
 
 
-def _some(names: list[str], limit: int = 5) -> str:
-    more = f" and {len(names) - limit} more" if len(names) > limit else ""
-    return ", ".join(names[:limit]) + more
+def _some(names: list[str]) -> str:
+    more = f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
+    return ", ".join(names[:MOST_NAMED]) + more

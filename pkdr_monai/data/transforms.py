@@ -54,7 +54,6 @@ class SelectChannelsd(MapTransform):
 
     Args:
         keys: keys of channel-first images, ``(M, X, Y, Z)``.
-        channels_key: key of the entry's channel numbers.
         modalities: what to keep, in an entry without channel numbers, of an image with all four modalities in the
             project's order; ``None`` to leave it as it is.
         allow_missing_keys: leave entries without the key as they are.
@@ -68,18 +67,16 @@ class SelectChannelsd(MapTransform):
     def __init__(
         self,
         keys: KeysCollection,
-        channels_key: str = "channels",
         modalities: Sequence[str] | None = None,
         allow_missing_keys: bool = False,
     ) -> None:
         super().__init__(keys, allow_missing_keys)
-        self.channels_key = channels_key
         self.channels = None if modalities is None else list(channel_indices(modalities))
 
     def __call__(self, data: Data) -> dict[Hashable, Any]:
         """Return the entry with its images reduced to the chosen channels."""
         entry = dict(data)
-        channels = entry.get(self.channels_key)
+        channels = entry.get("channels")
         for key in self.key_iterator(entry):
             if channels is not None:
                 entry[key] = entry[key][[int(channel) for channel in channels]]

@@ -22,6 +22,7 @@ PLANES = ("sagittal", "coronal", "axial")  # across the axes X, Y, Z of a volume
 DRAWN = ("wt", "tc", "et")  # the large region below the small
 TINTS = {1: (230, 159, 0), 2: (86, 180, 233), 3: (213, 94, 0)}  # of the tissues core, oedema, ET
 ABOVE = "#f2f2f2"
+THUMBNAIL = 112  # pixels: height and width of a slice in a thumbnail, at most
 
 
 def overlay(scan: Scan) -> str:
@@ -56,19 +57,18 @@ def overlay(scan: Scan) -> str:
     return data_uri("image/png", file.getvalue())
 
 
-def thumbnail(images: Sequence[np.ndarray], tissue: np.ndarray | None, size: int = 112) -> str:
+def thumbnail(images: Sequence[np.ndarray], tissue: np.ndarray | None) -> str:
     """Draw one axial slice of several sequences side by side, tinted by tissue, as a small JPEG in a ``data:`` link.
 
     Args:
         images: volumes of one grid, ``(X, Y, Z)`` each, in RAS.
         tissue: 1 core without ET, 2 oedema, 3 ET, ``(X, Y, Z)``, or ``None``.
-        size: height and width of a slice in the picture, in pixels, at most.
     """
     shown = np.maximum.reduce([image != 0 for image in images]) if tissue is None else tissue > 0
     depth = centre_of(shown if shown.any() else images[0] != 0)[2]
     tiles = []
     for image in images:
-        step = max(1, -(-max(image.shape[:2]) // size))
+        step = max(1, -(-max(image.shape[:2]) // THUMBNAIL))
         tile = np.repeat(plane(grey_levels(image), 2, depth)[::step, ::step, None], 3, axis=2)
         if tissue is not None:
             labels = plane(tissue, 2, depth)[::step, ::step]

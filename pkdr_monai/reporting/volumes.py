@@ -13,6 +13,7 @@ from pkdr_monai.reporting.scans import Scan
 
 __all__ = ["ViewerCase", "brain_box", "centre_of", "grey_levels", "tissues", "viewer_case"]
 
+MARGIN = 2  # voxels around the brain
 BRIGHTEST = 99.5  # percentile of the brain that becomes white
 
 
@@ -70,8 +71,8 @@ def centre_of(mask: np.ndarray) -> tuple[int, int, int]:
     return x, y, z
 
 
-def brain_box(scan: Scan, margin: int = 2) -> tuple[slice, ...]:
-    """Return the box around all that is not 0 in a case's image or regions, with a margin in voxels."""
+def brain_box(scan: Scan) -> tuple[slice, ...]:
+    """Return the box around all that is not 0 in a case's image or regions, with a small margin."""
     shown = scan.image != 0
     for regions in scan.regions.values():
         shown = shown | regions.any(axis=0)
@@ -80,7 +81,7 @@ def brain_box(scan: Scan, margin: int = 2) -> tuple[slice, ...]:
     box = []
     for axis, size in enumerate(shown.shape):
         filled = np.flatnonzero(shown.any(axis=tuple(other for other in range(3) if other != axis)))
-        box.append(slice(max(0, int(filled[0]) - margin), min(size, int(filled[-1]) + 1 + margin)))
+        box.append(slice(max(0, int(filled[0]) - MARGIN), min(size, int(filled[-1]) + 1 + MARGIN)))
     return tuple(box)
 
 

@@ -72,12 +72,12 @@ def acquire(seed: int, modality: str = "t1", agent: float = 0.0) -> np.ndarray:
     brain = np.zeros((20, 20, 20), dtype=bool)
     brain[4:16, 4:16, 4:16] = True
     count = int(brain.sum())
-    scanner = draw_scanner(np.random.default_rng(0), bias_fields=1)
+    scanner = draw_scanner(np.random.default_rng(0))
     tissue = TISSUES["white"]
     values = (tissue.pd, tissue.t1[scanner.strong], tissue.t2[scanner.strong], agent, 0.0)
     maps = TissueMaps(*(np.full(count, value) for value in values))
     rng = np.random.default_rng(seed)
-    return scanner.acquire(modality, maps, brain, [np.zeros(count)], (1.0, 1.0, 1.0), rng)
+    return scanner.acquire(modality, maps, brain, [np.zeros(count)] * 2, (1.0, 1.0, 1.0), rng)
 
 
 def test_intensities_are_positive_whole_numbers():

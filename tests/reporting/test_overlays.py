@@ -52,5 +52,5 @@ def test_thumbnail_shows_the_sequences_side_by_side_and_tints_the_tumour(scan: S
     pixels = _pixels(thumbnail([scan.image, scan.image], tissue))
     assert pixels.shape[:2] == (scan.image.shape[1], 2 * scan.image.shape[0])
     assert (pixels[..., 2] - pixels[..., 0]).max() > 30  # oedema is blue
-    large = thumbnail([np.ones((300, 200, 4))], None, size=100)
+    large = thumbnail([np.ones((300, 200, 4))], None)
     assert _pixels(large).shape[:2] == (67, 100)
