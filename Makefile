@@ -9,7 +9,7 @@ INSTALLED := $(VENV)/.installed
 help:
 	@echo "make demo       synthetic cohort, teacher, student, baseline and one table (about 10 minutes on 2 cores)"
 	@echo "make test       the test suite"
-	@echo "make test-heavy faults and inputs by the thousand (about 15 minutes on 2 cores)"
+	@echo "make test-heavy faults, inputs by the thousand, every documented command (about 20 minutes on 2 cores)"
 	@echo "make test-real  the tests on real BraTS cases; set PKDR_REAL_DATA to their folder"
 	@echo "make consumers  MONAI Label, NVIDIA FLARE and MONAI Deploy with the bundle, each installed below .consumers/"
 	@echo "make lint       ruff and mypy"

@@ -28,11 +28,11 @@ class Commands:
 
     For example, to write a synthetic data set, check it and divide it for training:
 
-        pkdr data demo demo --cases 8 --shape 80,80,64 --spacing 2.5
+        pkdr data demo synthetic --cases 8 --shape 80,80,64 --spacing 2.5
 
-        pkdr data check demo
+        pkdr data check synthetic
 
-        pkdr data split demo --output datalist.json
+        pkdr data split synthetic --output datalist.json
     """
 
     def __init__(self) -> None:

@@ -40,7 +40,7 @@ def test_interrupt_ends_with_130(dataset: Path, monkeypatch: pytest.MonkeyPatch)
 @pytest.mark.parametrize(
     ("words", "teaches"),
     [
-        ([], "pkdr data demo demo --cases 8"),
+        ([], "pkdr data demo synthetic --cases 8"),
         (["data"], "pkdr data check MICCAI_BraTS_2018_Data_Training"),
         (["data", "split"], "Example: pkdr data split"),
     ],

@@ -110,7 +110,7 @@ class Data:
     ) -> None:
         """Write a synthetic data set in the layout of BraTS 2018, to try everything without patients' data.
 
-        Example: pkdr data demo demo --cases 8 --shape 80,80,64 --spacing 2.5
+        Example: pkdr data demo synthetic --cases 8 --shape 80,80,64 --spacing 2.5
 
         Args:
             folder: where to write.
