@@ -1,8 +1,9 @@
 """``pkdr bundle``: build the bundle's zip, with or without weights, and verify one."""
 
+from pkdr_monai.arguments import switch, triple
 from pkdr_monai.errors import InputError
 from pkdr_monai.files import file_hash
-from pkdr_monai.terminal import echo, switch, triple, verb
+from pkdr_monai.terminal import echo, verb
 
 __all__ = ["Bundle"]
 

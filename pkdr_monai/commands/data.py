@@ -5,9 +5,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pkdr_monai.arguments import integer, names, switch, triple
 from pkdr_monai.errors import InputError
 from pkdr_monai.files import read_json, write_json
-from pkdr_monai.terminal import ProgressLine, echo, integer, names, switch, triple, verb
+from pkdr_monai.terminal import ProgressLine, echo, verb
 
 if TYPE_CHECKING:
     from pkdr_monai.data import Cohort, Problem

@@ -4,7 +4,8 @@ from pathlib import Path
 from typing import Any
 
 from pkdr_monai import DISCLAIMER
-from pkdr_monai.terminal import choice, echo, switch, verb
+from pkdr_monai.arguments import choice, switch
+from pkdr_monai.terminal import echo, verb
 
 __all__ = ["evaluate"]
 

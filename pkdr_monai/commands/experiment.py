@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING
 
 import fire
 
+from pkdr_monai.arguments import choice, integer, integers, names, switch, triple
 from pkdr_monai.files import read_json, read_object
-from pkdr_monai.terminal import ProgressLine, choice, echo, integer, integers, names, switch, triple, verb
+from pkdr_monai.terminal import ProgressLine, echo, verb
 
 if TYPE_CHECKING:
     from pkdr_monai.experiments import Cell, Executor, Job, Repository, Study

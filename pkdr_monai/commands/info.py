@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pkdr_monai
+from pkdr_monai.arguments import names, switch
 from pkdr_monai.modalities import MODALITIES
 from pkdr_monai.regions import LABEL_SCHEMES, REGIONS
-from pkdr_monai.terminal import echo, names, switch, verb
+from pkdr_monai.terminal import echo, verb
 
 __all__ = ["info"]
 

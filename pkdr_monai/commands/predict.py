@@ -4,8 +4,9 @@ import json as json_format
 import sys
 from collections.abc import Sequence
 
+from pkdr_monai.arguments import names, number, switch
 from pkdr_monai.errors import InputError
-from pkdr_monai.terminal import ProgressLine, echo, names, number, switch, verb
+from pkdr_monai.terminal import ProgressLine, echo, verb
 
 __all__ = ["predict"]
 

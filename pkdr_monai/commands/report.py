@@ -2,7 +2,8 @@
 
 from collections.abc import Sequence
 
-from pkdr_monai.terminal import ProgressLine, echo, names, verb
+from pkdr_monai.arguments import names
+from pkdr_monai.terminal import ProgressLine, echo, verb
 
 __all__ = ["report"]
 

@@ -6,8 +6,9 @@ from typing import Any
 
 from fire.parser import DefaultParseValue
 
+from pkdr_monai.arguments import names, switch
 from pkdr_monai.errors import InputError
-from pkdr_monai.terminal import echo, names, switch, verb
+from pkdr_monai.terminal import echo, verb
 
 __all__ = ["train"]
 

@@ -15,10 +15,10 @@ from torch import nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
+from pkdr_monai.arguments import switch
 from pkdr_monai.errors import InputError
 from pkdr_monai.files import atomic_write
 from pkdr_monai.networks import read_tensors
-from pkdr_monai.terminal import switch
 
 __all__ = ["TrainingCheckpoint"]
 

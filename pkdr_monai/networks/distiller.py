@@ -9,8 +9,8 @@ import torch
 from monai.data import MetaTensor
 from torch import nn
 
+from pkdr_monai.arguments import switch
 from pkdr_monai.networks.folding import inference_copy
-from pkdr_monai.terminal import switch
 
 __all__ = ["Distiller"]
 
