@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import signal
+import subprocess
 import sys
+import sysconfig
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -59,6 +62,19 @@ class Bundle:
     def train(self, output_dir: Path, *overlays: Path, **overrides: Any) -> Path:
         self.run("training", TRAIN, *overlays, **self.options(output_dir=output_dir, **overrides))
         return output_dir
+
+
+def type_in_a_shell(script: str, folder: Path, checkout: Path = ROOT) -> str:
+    """Run a script, in which this package's commands are found, and return what it says."""
+    environment = os.environ | {
+        "PATH": f"{sysconfig.get_path('scripts')}{os.pathsep}{os.environ['PATH']}",
+        "PYTHONPATH": str(checkout),
+    }
+    result = subprocess.run(
+        ["bash", "-euo", "pipefail", "-c", script], cwd=folder, env=environment, capture_output=True, text=True
+    )
+    assert result.returncode == 0, f"$ {script}\n{result.stdout}\n{result.stderr}"
+    return result.stdout
 
 
 @pytest.fixture(autouse=True)

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import shutil
 import subprocess
 import sys
-import sysconfig
 from pathlib import Path
 
 import pytest
@@ -17,7 +15,7 @@ from pkdr_monai.files import write_json
 from pkdr_monai.packaging import build_bundle, exports
 from pkdr_monai.packaging.archive import unpack_archive
 
-from .conftest import ROOT, TINY, Bundle
+from .conftest import ROOT, TINY, Bundle, type_in_a_shell
 
 BLOCK = re.compile(r"^```(sh|python)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 CASE = "Phantom18_0000_1"
@@ -60,22 +58,11 @@ def workplace(bundle: Bundle, teacher: Path, student: Path, tmp_path_factory: py
     return folder
 
 
-def _type(command: str, folder: Path) -> str:
-    """Run a block of a shell, in which this package's commands are found."""
-    scripts = sysconfig.get_path("scripts")
-    environment = os.environ | {"PATH": f"{scripts}{os.pathsep}{os.environ['PATH']}", "PYTHONPATH": str(ROOT)}
-    result = subprocess.run(
-        ["bash", "-euo", "pipefail", "-c", command], cwd=folder, env=environment, capture_output=True, text=True
-    )
-    assert result.returncode == 0, f"$ {command}\n{result.stdout}\n{result.stderr}"
-    return result.stdout
-
-
 @pytest.mark.slow
 def test_the_tutorial_leads_from_nothing_to_a_report(workplace: Path) -> None:
     first, *commands = _blocks("docs/tutorial.md", "sh")
     assert set(first.splitlines()) == DONE_BY_THE_FIXTURES
-    said = [_type(command, workplace) for command in commands]
+    said = [type_in_a_shell(command, workplace) for command in commands]
     assert any("not a medical device" in text for text in said)
     demo = workplace / "demo"
     for result in (

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import shutil
-import subprocess
-import sysconfig
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,7 +13,7 @@ import pytest
 from pkdr_monai.data.phantom import write_cohort
 from pkdr_monai.files import write_json
 
-from ..bundle.conftest import ROOT, TINY
+from ..bundle.conftest import ROOT, TINY, type_in_a_shell
 
 DOCUMENTS = [  # the README first: what it trains, the others use
     "README.md",
@@ -74,18 +71,10 @@ def _commands(document: str) -> Iterator[str]:
                 yield script
 
 
-def _type(script: str, folder: Path, checkout: Path) -> str:
-    environment = os.environ | {
-        "PATH": f"{sysconfig.get_path('scripts')}{os.pathsep}{os.environ['PATH']}",
-        "PYTHONPATH": str(checkout),
-    }
+def _type(script: str, folder: Path, checkout: Path) -> None:
     if re.search(r"train.* --modality t2", script) and not re.search(r"evaluat|experiments", script):
         shutil.rmtree(folder / "runs" / "pkdr_t2", ignore_errors=True)  # several documents train it anew
-    result = subprocess.run(
-        ["bash", "-euo", "pipefail", "-c", script], cwd=folder, env=environment, capture_output=True, text=True
-    )
-    assert result.returncode == 0, f"$ {script}\n{result.stdout[-4000:]}\n{result.stderr[-4000:]}"
-    return result.stdout
+    type_in_a_shell(script, folder, checkout)
 
 
 @pytest.fixture(scope="session")
