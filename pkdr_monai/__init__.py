@@ -15,6 +15,7 @@ DISCLAIMER = "Research software, not a medical device."
 
 _MODULES = (
     "allocator",
+    "arguments",
     "baselines",
     "caching",
     "comparison",

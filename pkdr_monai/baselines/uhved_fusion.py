@@ -15,22 +15,21 @@ __all__ = ["gaussian_divergence", "natural_parameters", "product_of_gaussians", 
 
 CPU_CHUNK = 2**16  # positions at a time, each with some hundred numbers: the memory is reused
 GPU_CHUNK = 2**21  # positions at a time: they fill the device
-EPSILON = 1e-7  # added to a variance, so that a precision is at most its inverse
-LARGEST_LOG_VARIANCE = 50.0  # and the smallest is its negative
 
 
-def natural_parameters(posterior: Tensor) -> tuple[Tensor, Tensor]:
+def natural_parameters(posterior: Tensor, epsilon: float = 1e-7, bound: float = 50.0) -> tuple[Tensor, Tensor]:
     """Return a Gaussian's precision, and its mean times the precision: of a product of Gaussians both are sums.
 
     Args:
-        posterior: means in the first half of the channels, log-variances, which are clipped, in the second,
-            ``(B, 2C, ...)``.
+        posterior: means in the first half of the channels, log-variances in the second, ``(B, 2C, ...)``.
+        epsilon: added to the variance, so that a precision is at most ``1 / epsilon``. TorchScript knows no constants.
+        bound: log-variances are clipped to ``[-bound, bound]``.
 
     Returns:
         Both of shape ``(B, C, ...)``, in float32 at least.
     """
     mean, log_variance = posterior.to(torch.promote_types(posterior.dtype, torch.float32)).chunk(2, 1)
-    precision = 1.0 / (log_variance.clamp(-LARGEST_LOG_VARIANCE, LARGEST_LOG_VARIANCE).exp() + EPSILON)
+    precision = 1.0 / (log_variance.clamp(-bound, bound).exp() + epsilon)
     return precision, precision * mean
 
 

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
+import re
 from pathlib import Path
 
 import pytest
 from monai.bundle import ConfigWorkflow, verify_metadata
 
-from .conftest import CONFIGS, TEACHER, TRAIN, UNIMODAL, Bundle
+import pkdr_monai
+
+from .conftest import CONFIGS, ROOT, TEACHER, TRAIN, UNIMODAL, Bundle
 
 INFERENCE, EVALUATE = CONFIGS / "inference.json", CONFIGS / "evaluate.json"
+OURS = sorted([*CONFIGS.glob("*.json"), *(ROOT / "experiments").rglob("*.yaml")])
 
 
 def _read(path: Path) -> dict:
@@ -23,6 +28,13 @@ def _read(path: Path) -> dict:
 )
 def test_training_and_inference_agree_on(key: str) -> None:
     assert _read(INFERENCE)[key] == _read(TRAIN)[key]
+
+
+@pytest.mark.parametrize("config", OURS, ids=lambda path: path.stem)
+def test_what_a_config_names_of_this_package_is_there(config: Path) -> None:
+    code = re.sub(r"^\s*#.*", "", config.read_text(), flags=re.MULTILINE)
+    for name in set(re.findall(r"\bpkdr_monai(?:\.\w+)+", code)):
+        functools.reduce(getattr, name.split(".")[1:], pkdr_monai)
 
 
 def test_training_and_inference_prepare_an_image_alike() -> None:
