@@ -22,6 +22,7 @@ from pkdr_monai.modalities import MODALITIES
 from tests.consumers.workshop import NAME, Workshop, read, require, run, settings
 
 PACKAGES = ("monailabel==0.8.5", "monai==1.5.2", "pydicom<3", "pynetdicom<3", "dicomweb-client<0.60")
+# MONAI Label imports both names and calls neither here; the torchvision that it brings does not fit this torch.
 STUB = """def make_grid(*arguments, **options):
     raise NotImplementedError("torchvision does not fit this build of torch")
 

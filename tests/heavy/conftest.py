@@ -135,7 +135,7 @@ def tmpfs(tmp_path: Path) -> Iterator[Callable[..., Path]]:
         prefix = "remount," if mounted else ""
         words = ["mount", "-t", "tmpfs", "-o", prefix + options, "tmpfs", str(folder)]
         if subprocess.run(words, check=False, capture_output=True).returncode:
-            pytest.skip("only root can mount a small disk")
+            pytest.skip("only root can mount a small disk")  # as CI does; nothing else here fills up or turns read-only
         mounted.append(folder)
         return folder
 
