@@ -8,9 +8,10 @@ import os
 import re
 import sys
 import threading
+from collections.abc import Sequence
 from types import TracebackType
 
-__all__ = ["InputError", "Interruption", "RunError", "describe_interruption", "plain_error_in", "speak_plainly"]
+__all__ = ["InputError", "Interruption", "RunError", "describe_interruption", "plain_error_in", "some", "speak_plainly"]
 
 INTERRUPTED_EXIT_CODE = 130
 PLACES = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)  # a disk or a folder is at fault
@@ -118,3 +119,14 @@ def speak_plainly() -> None:
     """
     sys.excepthook = _excepthook
     threading.excepthook = _thread_excepthook
+
+
+def some(names: Sequence[str], most: int) -> str:
+    """Name the first of many, and say how many more there are.
+
+    Example:
+        >>> some(["a", "b", "c"], 2)
+        'a, b and 1 more'
+    """
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more

@@ -9,7 +9,7 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from pkdr_monai.data.cases import Case
-from pkdr_monai.errors import InputError
+from pkdr_monai.errors import InputError, some
 from pkdr_monai.files import read_json
 
 __all__ = ["FRACTIONS", "SECTIONS", "read_split", "split_cases"]
@@ -20,7 +20,6 @@ FRACTIONS = (0.7, 0.1, 0.2)
 
 SECTION_NAMES = {"train": "training", "val": "validation", **{section: section for section in SECTIONS}}
 LONGITUDINAL = re.compile(r"(?P<patient>BraTS-[A-Za-z]+-\d+)-\d+")  # BraTS 2023 and later number the scans of a patient
-MOST_NAMED = 5  # names in a message
 
 
 def split_cases(cases: Sequence[Case], seed: int = 0, fractions: Sequence[float] = FRACTIONS) -> dict[str, list[str]]:
@@ -88,11 +87,11 @@ def read_split(path: str | Path, known: Collection[str], excluded: Collection[st
     counts = Counter(name for names in sections.values() for name in names)
     repeated = sorted(name for name, count in counts.items() if count > 1)
     if repeated:
-        raise InputError(f"{path} names {_some(repeated)} more than once: a case belongs to one part, once.")
+        raise InputError(f"{path} names {some(repeated, 5)} more than once: a case belongs to one part, once.")
     absent = sorted(name for name in counts if name not in known)
     if absent:
         raise InputError(
-            f"{path} names {_some(absent)}, which the data set does not hold. Is it the split of another data set?"
+            f"{path} names {some(absent, 5)}, which the data set does not hold. Is it the split of another data set?"
         )
     return {section: sorted(names) for section, names in sections.items()}
 
@@ -134,8 +133,3 @@ def _counts(total: int, fractions: Sequence[float]) -> list[int]:
             counts[part] += 1
             counts[largest] -= 1
     return counts
-
-
-def _some(names: list[str]) -> str:
-    more = f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
-    return ", ".join(names[:MOST_NAMED]) + more

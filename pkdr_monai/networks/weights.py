@@ -9,7 +9,7 @@ from typing import TypeVar
 import torch
 from torch import nn
 
-from pkdr_monai.errors import InputError
+from pkdr_monai.errors import InputError, some
 
 __all__ = ["load_weights", "read_tensors"]
 
@@ -56,7 +56,8 @@ def load_weights(network: Network, path: str | Path) -> Network:
     foreign = [name for name in state if name not in expected]
     if missing or foreign:
         raise InputError(
-            f"{path} was written by another network: it lacks {_some(missing)} and has {_some(foreign)} instead. "
+            f"{path} was written by another network: it lacks {some(missing, 3) or 'nothing'} and has "
+            f"{some(foreign, 3) or 'nothing'} instead. "
             "Check that the network's settings are those of its training (a teacher has patch_head: true)."
         )
     for name, value in expected.items():
@@ -67,12 +68,6 @@ def load_weights(network: Network, path: str | Path) -> Network:
             )
     network.load_state_dict(state)
     return network
-
-
-def _some(names: list[str]) -> str:
-    if not names:
-        return "nothing"
-    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
 
 
 def _first_line(error: Exception) -> str:
