@@ -15,8 +15,8 @@ import matplotlib.pyplot as plt
 from matplotlib.colors import ListedColormap
 from matplotlib.patches import Patch
 
-from pkdr_monai.data.phantom import PhantomCase, make_case
 from pkdr_monai.modalities import MODALITIES
+from pkdr_monai.phantom import PhantomCase, make_case
 
 SEEDS = {"HGG": 32, "LGG": 18}
 TITLES = {"t1": "T1", "t1ce": "T1ce", "t2": "T2", "flair": "FLAIR"}

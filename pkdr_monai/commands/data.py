@@ -120,7 +120,7 @@ class Data:
             spacing: size of a voxel in mm, one number or three with commas between them.
             seed: chooses the patients.
         """
-        from pkdr_monai.data.phantom import write_cohort
+        from pkdr_monai.phantom import write_cohort
 
         write_cohort(folder, cases=cases, shape=shape, spacing=spacing, seed=seed, progress=ProgressLine("drawing"))
         echo(f"{folder}: synthetic cases: {cases}. Next: pkdr data split {folder} --output datalist.json")

@@ -1,7 +1,7 @@
 """Data sets on disk: their cases, checks, divisions and data lists.
 
 What loads torch or MONAI is not imported here: take transforms and the synthetic cohort from their modules,
-:mod:`pkdr_monai.data.transforms` and :mod:`pkdr_monai.data.phantom`.
+:mod:`pkdr_monai.data.transforms` and :mod:`pkdr_monai.phantom`.
 """
 
 from pkdr_monai.data.cases import Case, Cohort, find_cases

@@ -102,7 +102,7 @@ class Study:
 
 
 def _write_phantom(folder: Path, cohort: Mapping[str, Any], progress: Progress | None) -> None:
-    from pkdr_monai.data.phantom import write_cohort
+    from pkdr_monai.phantom import write_cohort
 
     chosen = {key: cohort[key] for key in ("cases", "seed")}
     shape, spacing = tuple(cohort["shape"]), tuple(cohort["spacing"])

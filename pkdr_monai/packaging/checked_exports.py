@@ -15,7 +15,6 @@ from monai.bundle import ConfigParser
 from torch import Tensor, nn
 
 from pkdr_monai.data import inference_items
-from pkdr_monai.data.phantom import write_cohort
 from pkdr_monai.files import content_hash, file_hash, read_object, write_json
 from pkdr_monai.handlers.run_record import environment
 from pkdr_monai.inference.backends import TorchBackend, resolve_precision
@@ -29,6 +28,7 @@ from pkdr_monai.packaging.exports import (
     missing_packages,
 )
 from pkdr_monai.packaging.trained_model import TrainedModel
+from pkdr_monai.phantom import write_cohort
 
 __all__ = ["checked_exports"]
 

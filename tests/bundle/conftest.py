@@ -18,8 +18,8 @@ import torch
 from monai.bundle import ConfigWorkflow
 
 from pkdr_monai.data import make_data_list
-from pkdr_monai.data.phantom import write_cohort
 from pkdr_monai.files import write_json
+from pkdr_monai.phantom import write_cohort
 
 ROOT = Path(__file__).resolve().parents[2]
 CONFIGS = ROOT / "bundle" / "configs"

@@ -12,8 +12,8 @@ from monai.transforms import Compose
 
 from pkdr_monai.caching import Preparation
 from pkdr_monai.data import find_cases
-from pkdr_monai.data.phantom import write_cohort
 from pkdr_monai.modalities import MODALITIES
+from pkdr_monai.phantom import write_cohort
 
 TRAIN = Path(__file__).resolve().parents[2] / "bundle" / "configs" / "train.json"
 SPACING = [6.0, 6.0, 6.0]

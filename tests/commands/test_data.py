@@ -92,7 +92,7 @@ def test_demo_takes_one_number_for_all_axes_or_three(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     calls: list[dict[str, object]] = []
-    monkeypatch.setattr("pkdr_monai.data.phantom.write_cohort", lambda folder, **options: calls.append(options))
+    monkeypatch.setattr("pkdr_monai.phantom.write_cohort", lambda folder, **options: calls.append(options))
     main(["data", "demo", "demo", "--cases", "8", "--shape", "80,80,64", "--spacing", "2.5"])
     del calls[0]["progress"]
     assert calls == [{"cases": 8, "shape": (80, 80, 64), "spacing": (2.5, 2.5, 2.5), "seed": 0}]

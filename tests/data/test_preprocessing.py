@@ -11,8 +11,8 @@ from monai.bundle import ConfigParser
 
 from pkdr_monai.caching.description import describe
 from pkdr_monai.data import inference_items
-from pkdr_monai.data.phantom import write_cohort
 from pkdr_monai.data.preprocessing import preprocessing
+from pkdr_monai.phantom import write_cohort
 
 CONFIGS = Path(__file__).resolve().parents[2] / "bundle" / "configs"
 

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from pkdr_monai.data.phantom import write_cohort
 from pkdr_monai.files import write_json
+from pkdr_monai.phantom import write_cohort
 
 from ..bundle.conftest import ROOT, TINY, type_in_a_shell
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 import torch
 
-from pkdr_monai.data.phantom import make_case
 from pkdr_monai.losses import PKDRLoss
 from pkdr_monai.modalities import MODALITIES
 from pkdr_monai.networks import Distiller, PatchSelectionHead, PatchVNet, Projector
+from pkdr_monai.phantom import make_case
 from pkdr_monai.regions import label_to_regions
 
 STEPS, WINDOW, SIDE = 200, 20, 48  # bfloat16 on the CPU needs a first side of more than 32

@@ -19,12 +19,12 @@ from nibabel.processing import resample_from_to
 from nibabel.spaces import vox2out_vox
 from torch.nn.functional import avg_pool3d
 
-from pkdr_monai.data.phantom import write_cohort
 from pkdr_monai.errors import InputError
 from pkdr_monai.inference import Settings, predict
 from pkdr_monai.inference.scans import Scan
 from pkdr_monai.inference.statements import NOTE
 from pkdr_monai.model_card import ModelCard
+from pkdr_monai.phantom import write_cohort
 
 CONFIG = Path(__file__).resolve().parents[2] / "bundle" / "configs" / "inference.json"
 EXACT = Settings(precision="float32")

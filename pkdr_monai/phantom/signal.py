@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from pkdr_monai.data.phantom_lattice import Array
+from pkdr_monai.phantom.lattice import Array
 
 __all__ = ["TISSUES", "Tissue", "contrast_enhanced_t1", "inversion_recovery", "nulling_inversion_time", "spin_echo"]
 

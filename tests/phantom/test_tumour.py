@@ -3,10 +3,10 @@ from functools import cache
 import numpy as np
 import pytest
 
-from pkdr_monai.data.phantom_anatomy import draw_anatomy
-from pkdr_monai.data.phantom_lattice import Array, Lattice
-from pkdr_monai.data.phantom_plan import TumourPlan
-from pkdr_monai.data.phantom_tumour import grow_tumour
+from pkdr_monai.phantom.anatomy import draw_anatomy
+from pkdr_monai.phantom.lattice import Array, Lattice
+from pkdr_monai.phantom.plan import TumourPlan
+from pkdr_monai.phantom.tumour import grow_tumour
 
 LATTICE = Lattice()
 NODE_ML = LATTICE.node_mm**3 / 1000.0

@@ -15,12 +15,12 @@ from typing import Any
 import nibabel as nib
 import numpy as np
 
-from pkdr_monai.data.phantom_case import PhantomCase, make_case
-from pkdr_monai.data.phantom_grid import SHAPE, SPACING, ImageGrid
-from pkdr_monai.data.phantom_plan import LGG_SHARE
 from pkdr_monai.errors import InputError
 from pkdr_monai.files import atomic_write, read_object, write_json
 from pkdr_monai.modalities import MODALITIES
+from pkdr_monai.phantom.case import PhantomCase, make_case
+from pkdr_monai.phantom.grid import SHAPE, SPACING, ImageGrid
+from pkdr_monai.phantom.plan import LGG_SHARE
 
 __all__ = ["PhantomCase", "make_case", "write_cohort"]
 

@@ -13,7 +13,7 @@ from typing import TypeAlias
 import numpy as np
 from scipy import ndimage
 
-from pkdr_monai.data.phantom_lattice import (
+from pkdr_monai.phantom.lattice import (
     Array,
     Lattice,
     capsule_depth,

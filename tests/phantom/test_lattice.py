@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from pkdr_monai.data.phantom_lattice import Lattice, capsule_depth, ellipsoid_depth, smooth_union
+from pkdr_monai.phantom.lattice import Lattice, capsule_depth, ellipsoid_depth, smooth_union
 
 LATTICE = Lattice()
 

@@ -7,16 +7,16 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pkdr_monai.data.phantom_anatomy import draw_anatomy
-from pkdr_monai.data.phantom_grid import SHAPE, SPACING, ImageGrid
-from pkdr_monai.data.phantom_lattice import Array, Lattice
-from pkdr_monai.data.phantom_plan import plan_tumour
-from pkdr_monai.data.phantom_scanner import BIAS_FIELDS, draw_scanner
-from pkdr_monai.data.phantom_signal import TISSUES
-from pkdr_monai.data.phantom_tissue import draw_tissue_maps
-from pkdr_monai.data.phantom_tumour import grow_tumour
 from pkdr_monai.errors import InputError
 from pkdr_monai.modalities import MODALITIES
+from pkdr_monai.phantom.anatomy import draw_anatomy
+from pkdr_monai.phantom.grid import SHAPE, SPACING, ImageGrid
+from pkdr_monai.phantom.lattice import Array, Lattice
+from pkdr_monai.phantom.plan import plan_tumour
+from pkdr_monai.phantom.scanner import BIAS_FIELDS, draw_scanner
+from pkdr_monai.phantom.signal import TISSUES
+from pkdr_monai.phantom.tissue import draw_tissue_maps
+from pkdr_monai.phantom.tumour import grow_tumour
 from pkdr_monai.regions import scheme_labels
 
 __all__ = ["PhantomCase", "make_case"]
@@ -33,7 +33,7 @@ class PhantomCase:
         images: int16 by modality, 0 outside the brain and at least 1 inside, ``(X, Y, Z)`` each.
         label: 0 background, 1 necrotic or non-enhancing core, 2 oedema, 4 enhancing tumour, uint8, ``(X, Y, Z)``.
         tissue: what fills most of each voxel: 0 outside the brain, else 1 + its place in
-            :data:`~pkdr_monai.data.phantom_signal.TISSUES`, uint8, ``(X, Y, Z)``.
+            :data:`~pkdr_monai.phantom.signal.TISSUES`, uint8, ``(X, Y, Z)``.
         affine: from voxel to world, BraTS 2018's orientation (left, posterior, superior), ``(4, 4)``.
         grade: ``"HGG"`` or ``"LGG"``.
         has_et: whether any tumour enhances.

@@ -3,7 +3,7 @@ import math
 import numpy as np
 import pytest
 
-from pkdr_monai.data.phantom_signal import (
+from pkdr_monai.phantom.signal import (
     TISSUES,
     contrast_enhanced_t1,
     inversion_recovery,

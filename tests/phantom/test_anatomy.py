@@ -3,8 +3,8 @@ from functools import cache
 import numpy as np
 import pytest
 
-from pkdr_monai.data.phantom_anatomy import Anatomy, draw_anatomy
-from pkdr_monai.data.phantom_lattice import Array, Lattice
+from pkdr_monai.phantom.anatomy import Anatomy, draw_anatomy
+from pkdr_monai.phantom.lattice import Array, Lattice
 
 LATTICE = Lattice()
 NODE_ML = LATTICE.node_mm**3 / 1000.0

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pkdr_monai.data.phantom_lattice import Array, Lattice
-from pkdr_monai.data.phantom_signal import TISSUES
+from pkdr_monai.phantom.lattice import Array, Lattice
+from pkdr_monai.phantom.signal import TISSUES
 
 __all__ = ["TissueMaps", "draw_tissue_maps"]
 
@@ -55,7 +55,7 @@ def draw_tissue_maps(
     Args:
         rng: source of the variation.
         lattice: where textures are drawn.
-        fractions: share of each tissue of :data:`~pkdr_monai.data.phantom_signal.TISSUES`, ``(N,)`` each; absent is 0.
+        fractions: share of each tissue of :data:`~pkdr_monai.phantom.signal.TISSUES`, ``(N,)`` each; absent is 0.
         sample: takes a field at the nodes to the voxels.
         strong: whether the field is 3 T rather than 1.5 T.
     """

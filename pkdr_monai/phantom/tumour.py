@@ -12,9 +12,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pkdr_monai.data.phantom_anatomy import Anatomy
-from pkdr_monai.data.phantom_lattice import Array, Lattice, fraction_inside
-from pkdr_monai.data.phantom_plan import TumourPlan
+from pkdr_monai.phantom.anatomy import Anatomy
+from pkdr_monai.phantom.lattice import Array, Lattice, fraction_inside
+from pkdr_monai.phantom.plan import TumourPlan
 from pkdr_monai.regions import scheme_labels
 
 __all__ = ["Tumour", "grow_tumour"]

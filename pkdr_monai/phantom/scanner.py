@@ -7,16 +7,16 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import ndimage
 
-from pkdr_monai.data.phantom_lattice import Array
-from pkdr_monai.data.phantom_signal import (
+from pkdr_monai.modalities import MODALITIES
+from pkdr_monai.phantom.lattice import Array
+from pkdr_monai.phantom.signal import (
     TISSUES,
     contrast_enhanced_t1,
     inversion_recovery,
     nulling_inversion_time,
     spin_echo,
 )
-from pkdr_monai.data.phantom_tissue import TissueMaps
-from pkdr_monai.modalities import MODALITIES
+from pkdr_monai.phantom.tissue import TissueMaps
 
 __all__ = ["BIAS_FIELDS", "Scanner", "draw_scanner"]
 

@@ -3,9 +3,9 @@ from functools import cache
 import numpy as np
 import pytest
 
-from pkdr_monai.data.phantom_scanner import Scanner, draw_scanner
-from pkdr_monai.data.phantom_signal import TISSUES
-from pkdr_monai.data.phantom_tissue import TissueMaps
+from pkdr_monai.phantom.scanner import Scanner, draw_scanner
+from pkdr_monai.phantom.signal import TISSUES
+from pkdr_monai.phantom.tissue import TissueMaps
 
 SCANNERS = pytest.mark.parametrize("seed", range(24))
 

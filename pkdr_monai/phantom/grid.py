@@ -7,8 +7,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from pkdr_monai.data.phantom_lattice import Array
 from pkdr_monai.errors import InputError
+from pkdr_monai.phantom.lattice import Array
 
 __all__ = ["SHAPE", "SPACING", "ImageGrid"]
 

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from pkdr_monai.data.phantom_case import PhantomCase, make_case
-from pkdr_monai.data.phantom_signal import TISSUES
 from pkdr_monai.errors import InputError
 from pkdr_monai.modalities import MODALITIES
+from pkdr_monai.phantom.case import PhantomCase, make_case
+from pkdr_monai.phantom.signal import TISSUES
 
 SIZES = {"2 mm": ((120, 120, 78), (2.0, 2.0, 2.0)), "3 mm": ((80, 80, 52), (3.0, 3.0, 3.0))}
 HIGH_GRADE = pytest.mark.parametrize("seed", [1, 2, 3, 4])

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pkdr_monai.data.phantom_anatomy import Point
+from pkdr_monai.phantom.anatomy import Point
 
 __all__ = ["LGG_SHARE", "TumourPlan", "plan_tumour"]
 

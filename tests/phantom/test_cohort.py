@@ -7,9 +7,10 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from pkdr_monai.data.phantom import MODEL_VERSION, PhantomCase, make_case, write_cohort
 from pkdr_monai.errors import InputError
 from pkdr_monai.modalities import MODALITIES
+from pkdr_monai.phantom import PhantomCase, make_case, write_cohort
+from pkdr_monai.phantom.cohort import MODEL_VERSION
 
 SHAPE, SPACING = (32, 33, 34), (5.0, 6.0, 5.0)
 write_small = partial(write_cohort, shape=SHAPE, spacing=SPACING)
@@ -25,7 +26,7 @@ def sketch_case(seed, shape, spacing, grade) -> PhantomCase:
 
 @pytest.fixture
 def sketched(monkeypatch) -> None:
-    monkeypatch.setattr("pkdr_monai.data.phantom.make_case", sketch_case)
+    monkeypatch.setattr("pkdr_monai.phantom.cohort.make_case", sketch_case)
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -90,7 +91,7 @@ def test_seeds_name_cohorts(tmp_path):
 def test_repeating_a_write_touches_nothing(tmp_path, monkeypatch):
     write_small(tmp_path, cases=2)
     before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*") if path.is_file()}
-    monkeypatch.setattr("pkdr_monai.data.phantom.make_case", None)
+    monkeypatch.setattr("pkdr_monai.phantom.cohort.make_case", None)
     write_small(tmp_path, cases=2)
     assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*") if path.is_file()} == before
 
