@@ -17,7 +17,7 @@ from pkdr_monai.regions import REGIONS, scheme_labels
 
 __all__ = ["Evaluation", "ModelCard", "card_path", "data_source"]
 
-SYNTHETIC_PREFIX = "Phantom18_"  # the names that `pkdr data demo` gives
+SYNTHETIC_PREFIX = "Phantom"  # of the names that `pkdr data demo` gives
 EXPRESSION = ("$", "@", "%")  # how MONAI's configs mark what they evaluate
 WRITE_IT = "A training writes it; an evaluation (bundle/configs/evaluate.json) writes it anew."
 

@@ -19,7 +19,7 @@ from pkdr_monai.phantom.tissue import draw_tissue_maps
 from pkdr_monai.phantom.tumour import grow_tumour
 from pkdr_monai.regions import scheme_labels
 
-__all__ = ["PhantomCase", "make_case"]
+__all__ = ["PhantomCase", "fullest_tissue", "make_case"]
 
 BIAS_MM = 160.0
 LABELS = scheme_labels("brats2018")
@@ -99,14 +99,14 @@ def make_case(
     return PhantomCase(
         images=images,
         label=grid.place(brain, label),
-        tissue=grid.place(brain, _fullest(fractions)),
+        tissue=grid.place(brain, fullest_tissue(fractions)),
         affine=grid.affine,
         grade=plan.grade,
         has_et=bool((label == LABELS["et"]).any()),
     )
 
 
-def _fullest(fractions: dict[str, Array]) -> np.ndarray:
+def fullest_tissue(fractions: dict[str, Array]) -> np.ndarray:
     """Return for each voxel 1 + the place in ``TISSUES`` of the tissue that fills most of it, ``(N,)``."""
     most = np.full_like(fractions["white"], -1.0)
     fullest = np.zeros(most.shape, dtype=np.uint8)

@@ -25,6 +25,10 @@ class TumourPlan:
         whole_ml: volume of the whole tumour.
         core_share: the core's share of the whole tumour.
         enhancing_share: the enhancing tumour's share of the core, 0 for none.
+        hindbrain: whether it grows in the brain stem or the cerebellum instead of the cerebrum.
+        lobes: how irregular the core is, 1 as in version 1.
+        fingers_mm: how unevenly the oedema spreads.
+        uneven: how much the enhancing rim's width varies, relative to the core's radius.
     """
 
     grade: str
@@ -32,6 +36,10 @@ class TumourPlan:
     whole_ml: float
     core_share: float
     enhancing_share: float
+    hindbrain: bool = False
+    lobes: float = 1.0
+    fingers_mm: float = 2.0
+    uneven: float = 0.16
 
     @property
     def radius(self) -> float:

@@ -90,13 +90,15 @@ def grow_tumour(rng: np.random.Generator, lattice: Lattice, anatomy: Anatomy, pl
     inside = _spare_the_rim(rng, lattice, core, plan, core_nodes)
 
     fractions = anatomy.fractions(lambda field: field, lattice.node_mm)
-    oedema = _seep(core, fractions) + 2.0 * lattice.noise(rng, 30.0)
+    oedema = _seep(core, fractions) + plan.fingers_mm * lattice.noise(rng, 30.0)
     reachable = np.where(core > 0.0, -np.inf, oedema - _resistance_mm(fractions))
     return Tumour(plan.grade, core, inside, _cut_to_volume(oedema, reachable, nodes - core_nodes))
 
 
 def _room_for_core(anatomy: Anatomy, plan: TumourPlan) -> Array:
-    """Return the depth in what is open to the core: cerebrum on the core's side of the fissure."""
+    """Return the depth in what is open to the core: cerebrum on its side of the fissure, or any of the hindbrain."""
+    if plan.hindbrain:
+        return np.minimum(anatomy.fields["surface"], -anatomy.fields["ventricle"]) - 1.0
     own_side = np.maximum(np.sign(plan.centre[0]) * anatomy.fields["midline"], anatomy.fields["bridge"])
     return np.minimum(anatomy.cerebrum - 1.0, own_side)
 
@@ -106,8 +108,8 @@ def _rough_ball(rng: np.random.Generator, lattice: Lattice, plan: TumourPlan) ->
     stretch = rng.lognormal(0.0, 0.15, size=3)
     offsets = [axis - middle for axis, middle in zip(lattice.coordinates(), plan.centre, strict=True)]
     distance = np.sqrt(sum((offset / length) ** 2 for offset, length in zip(offsets, stretch, strict=True)))
-    lobes = 0.26 * plan.radius * lattice.noise(rng, max(20.0, 2.2 * plan.radius))
-    roughness = min(2.0, 0.12 * plan.radius) * lattice.noise(rng, 14.0)
+    lobes = 0.26 * plan.lobes * plan.radius * lattice.noise(rng, max(20.0, 2.2 * plan.radius))
+    roughness = min(2.0, 0.12 * plan.radius) * plan.lobes * lattice.noise(rng, 14.0)
     return -distance + lobes + roughness
 
 
@@ -122,7 +124,7 @@ def _spare_the_rim(
     uneven = lattice.noise(rng, max(18.0, 0.9 * plan.radius))
     if plan.enhancing_share == 0.0:
         return np.full_like(core, NOWHERE_MM)
-    inside = core + 0.16 * plan.radius * uneven if plan.grade == "HGG" else 10.0 * uneven
+    inside = core + plan.uneven * plan.radius * uneven if plan.grade == "HGG" else 10.0 * uneven
     in_core = np.where(core > 0.0, inside, -np.inf)
     return _cut_to_volume(inside, in_core, core_nodes * (1.0 - plan.enhancing_share))
 
