@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pkdr_monai.arguments import integer, names, switch, triple
+from pkdr_monai.data.folds import fold_file
 from pkdr_monai.errors import InputError
 from pkdr_monai.files import read_json, write_json
 from pkdr_monai.terminal import ProgressLine, echo, verb
@@ -68,13 +69,15 @@ class Data:
         if errors:
             raise InputError(f"mend the files, or leave the cases out with --exclude {','.join(faulty)}")
 
-    @verb(seed=integer, exclude=names, force=switch)
+    @verb(seed=integer, folds=integer, validation=integer, exclude=names, force=switch)
     def split(
         self,
         dataset_dir: str,
         *,
         output: str = "datalist.json",
         seed: int = 0,
+        folds: int | None = None,
+        validation: int | None = None,
         split: str | None = None,
         exclude: Sequence[str] = (),
         force: bool = False,
@@ -82,22 +85,36 @@ class Data:
         """Check every case of a data set, divide them 70/10/20, and write the data list that training reads.
 
         The same folder and seed always give the same division; grades are spread evenly where the data set tells them.
+        With --folds there is one data list for each fold, such as brats2018_fold0.json: every case is in the test part
+        of exactly one.
         Example: pkdr data split MICCAI_BraTS_2018_Data_Training --output brats2018.json --seed 1
 
         Args:
             dataset_dir: folder of a data set as downloaded: BraTS 2018 to 2024, or the Decathlon's Task01.
             output: the file to write.
             seed: chooses the division.
+            folds: divide for cross-validation into that many folds.
+            validation: patients that validate in each fold; by default one sixth of all.
             split: a JSON file {"train": [names], "val": [names], "test": [names]} with a division to use instead.
             exclude: names of cases to leave out, with commas between them.
             force: replace an output file that holds something else.
         """
-        from pkdr_monai.data import make_data_list
+        from pkdr_monai.data import make_data_list, make_fold_lists
 
-        data_list = make_data_list(dataset_dir, seed, split, exclude, progress=ProgressLine("checking"))
-        _write_once(Path(output), data_list, force)
-        sizes = ", ".join(f"{section}: {len(data_list[section])}" for section in ("training", "validation", "test"))
-        echo(f"{output}: {sizes} (labels of scheme {data_list['label_scheme']}, hash {data_list['hash'][:12]})")
+        progress = ProgressLine("checking")
+        if folds is None:
+            if validation is not None:
+                raise InputError("--validation is the number of validation patients of a fold: it needs --folds.")
+            lists = {Path(output): make_data_list(dataset_dir, seed, split, exclude, progress=progress)}
+        elif split is not None:
+            raise InputError("--folds and --split exclude each other: choose the one or the other.")
+        else:
+            found = make_fold_lists(dataset_dir, folds, seed, validation, exclude, progress)
+            lists = {fold_file(output, data_list["fold"]): data_list for data_list in found}
+        for path, data_list in lists.items():
+            _write_once(path, data_list, force)
+            sizes = ", ".join(f"{section}: {len(data_list[section])}" for section in ("training", "validation", "test"))
+            echo(f"{path}: {sizes} (labels of scheme {data_list['label_scheme']}, hash {data_list['hash'][:12]})")
 
     @verb(cases=integer, shape=triple(int), spacing=triple(float), seed=integer)
     def demo(

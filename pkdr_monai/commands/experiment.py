@@ -30,6 +30,10 @@ class Experiment:
 
         pkdr experiment report experiments/results/BraTS2018
 
+    With few cases, every case is tested once in one of three folds:
+
+        pkdr experiment table1 --cohort BraTS2018 --folds 3 --seeds 0,1
+
     A run is done when its result file holds the hash of the same settings and of the same division of the cases. Killed
     and repeated, the command goes on where it was. A run that fails does not stop the others.
 
@@ -39,6 +43,10 @@ class Experiment:
         modalities: what students see; t1+flair is a pair, subsets stands for all 15.
         seeds: seeds of each method; a teacher that only serves has seed 0.
         smoke: tiny cases, tiny networks, two epochs: does everything run?
+        study: cohort and budget of a file in experiments/studies, such as brats2018-24; --cohort names the folder.
+        folds: run every method on that many folds, and pool their test cases; each case is tested once.
+        only_folds: run these folds alone for now, such as 0,1; tables show the cases that there are.
+        validation: validation patients of each fold; by default one sixth of all.
         name: name of the study, and of its folder of results; by default the cohort's.
         split: a JSON file {"train": [names], "val": [names], "test": [names]}; by default 70/10/20.
         budget: a JSON file of the bundle's settings that all runs share; the three options below go before it.
@@ -56,6 +64,9 @@ class Experiment:
     @verb(
         modalities=names,
         seeds=integers,
+        folds=integer,
+        only_folds=integers,
+        validation=integer,
         epochs=integer,
         crop=triple(int),
         spacing=triple(float),
@@ -72,6 +83,10 @@ class Experiment:
         modalities: Sequence[str] = ("t1", "t1ce", "t2", "flair"),
         seeds: Sequence[int] = (0,),
         smoke: bool = False,
+        study: str | None = None,
+        folds: int | None = None,
+        only_folds: Sequence[int] | None = None,
+        validation: int | None = None,
         name: str | None = None,
         split: str | None = None,
         budget: str | None = None,
@@ -94,17 +109,27 @@ class Experiment:
         own = {"max_epochs": epochs, "roi_size": crop and list(crop), "spacing": spacing and list(spacing)}
         shared = {**(read_object(budget) if budget else {}), **{key: value for key, value in own.items() if value}}
         presets = repository.root / "experiments" / "studies"
-        study = choose_study(
-            presets, cohort, results=results, work=work, smoke=smoke, name=name, split=split, budget=shared
+        chosen = choose_study(
+            presets,
+            cohort,
+            results=results,
+            work=work,
+            smoke=smoke,
+            preset=study,
+            folds=folds,
+            validation=validation,
+            name=name,
+            split=split,
+            budget=shared,
         )
-        study.prepare(ProgressLine("preparing"))
-        plan = make_plan(repository, study, cells, expand_modalities(modalities), seeds)
-        chosen = _executor(executor, workers, slurm, study)
-        expected = _tell_plan(repository, study, plan, workers)
+        chosen.prepare(ProgressLine("preparing"))
+        plan = make_plan(repository, chosen, cells, expand_modalities(modalities), seeds, only_folds)
+        place = _executor(executor, workers, slurm, chosen)
+        expected = _tell_plan(repository, chosen, plan, workers)
         if dry_run:
             return
-        failed = run_plan(plan, chosen, echo, expected) if any(open_jobs(plan)) else []
-        _tell_results(repository, study, cells)
+        failed = run_plan(plan, place, echo, expected) if any(open_jobs(plan)) else []
+        _tell_results(repository, chosen, cells)
         if failed:
             raise SystemExit(1)
 

@@ -25,6 +25,9 @@ class Comparison:
         corrected_p: its p value after Holm's correction over the family.
         ahead: in how many seeds the method's mean over the cases is above that of the reference with the same seed.
         seeds: how many seeds both have.
+        cases: how many cases both were tested on.
+        folds_ahead: in how many folds the method's mean over cases and seeds is above that of the reference.
+        folds: how many folds both were tested in; 0 where there is a single division.
     """
 
     cell: str
@@ -34,6 +37,9 @@ class Comparison:
     corrected_p: float
     ahead: int
     seeds: int
+    cases: int = 0
+    folds_ahead: int = 0
+    folds: int = 0
 
     @property
     def verdict(self) -> str:
@@ -46,7 +52,7 @@ class Comparison:
 def compare(
     scores: Mapping[tuple[str, str], Scores], cells: Sequence[str], reference: str, modalities: Sequence[str]
 ) -> list[Comparison]:
-    """Test methods against a reference, wherever both were run.
+    """Test methods against a reference on the cases of both, wherever both were run.
 
     Args:
         scores: of a study.
@@ -63,11 +69,18 @@ def compare(
         for cell in cells:
             method = scores.get((cell, modality))
             if base is not None and method is not None and cell != reference:
-                found += [(method, base, column) for column in range(len(COLUMNS))]
+                common = set(method.cases) & set(base.cases)
+                if common:
+                    found += [(method.on(common), base.on(common), column) for column in range(len(COLUMNS))]
     tests = [paired_test(method.case_means[:, c], base.case_means[:, c]) for method, base, c in found]
     corrected = holm([test.p for test in tests])
     return [
-        Comparison(method.cell, method.modality, COLUMNS[c], test, float(p), *_ahead(method, base, c))
+        Comparison(
+            *(method.cell, method.modality, COLUMNS[c], test, float(p), *_ahead(method, base, c)),
+            cases=len(method.cases),
+            folds_ahead=sum(bool(mean[c] > base.fold_means[fold][c]) for fold, mean in method.fold_means.items()),
+            folds=len(method.fold_means),
+        )
         for (method, base, c), test, p in zip(found, tests, corrected, strict=True)
     ]
 

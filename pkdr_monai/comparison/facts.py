@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from pkdr_monai.comparison.markdown import markdown_table
+from pkdr_monai.comparison.results import Result
 from pkdr_monai.comparison.study import Study
 
 __all__ = ["facts_table", "runs_table"]
@@ -17,11 +18,12 @@ WEIGHTS = {"best": "of the best validation", "last": "of the last epoch"}
 def facts_table(study: Study) -> str:
     """Return cohort, division, budget, seeds, hardware and software as a table of two columns."""
     environments = [result.environment for result in study.results]
-    sizes = ", ".join(f"{count} {section}" for section, count in study.cases.items())
+    sizes = _sizes(study.cases)
     facts = {
         "cohort": _plain(study.cohort),
         "cases": f"{sizes}; division {study.split_hash[:12]}",
-        "scored": f"the {study.scored} cases",
+        "folds": "; ".join(f"{number}: {_sizes(fold)}" for number, fold in enumerate(study.folds)),
+        "scored": f"the {study.scored} cases" + (", those of all folds pooled" if study.folds else ""),
         "weights": ", ".join(sorted({WEIGHTS.get(r.checkpoint, r.checkpoint) for r in study.results})),
         "budget": _plain(study.budget),
         "seeds": ", ".join(str(seed) for seed in sorted({result.seed for result in study.results})),
@@ -41,7 +43,7 @@ def runs_table(study: Study) -> str:
         [
             ", ".join(result.cells),
             result.modality,
-            str(result.seed),
+            str(result.seed) if result.fold is None else f"{result.seed}, fold {result.fold}",
             f"{'-' if result.best_epoch is None else result.best_epoch} of {result.epochs}",
             f"{result.parameters / 1e6:.2f}",
             f"{result.training_seconds / 60:.1f}",
@@ -49,9 +51,17 @@ def runs_table(study: Study) -> str:
             result.config_hash[:8],
             (result.teacher or "-")[:8],
         ]
-        for result in sorted(study.results, key=lambda result: (result.cells, result.modality, result.seed))
+        for result in sorted(study.results, key=_order)
     ]
     return markdown_table([*header, "settings", "teacher's settings"], rows)
+
+
+def _order(result: Result) -> tuple[tuple[str, ...], str, int, int]:
+    return result.cells, result.modality, result.seed, result.fold or 0
+
+
+def _sizes(cases: Mapping[str, int]) -> str:
+    return ", ".join(f"{count} {section}" for section, count in cases.items())
 
 
 def _plain(values: Mapping[str, Any]) -> str:

@@ -56,9 +56,9 @@ def _of_scores(table: Table, modality: str, study: Study) -> dict[str, Callable[
         figures[scores_name(table, modality)] = partial(draw_scores, rows, teachers, scored, reference)
     if base and reference:
         differences = {
-            label: scores.case_means - base.case_means
+            label: scores.on(base.cases).case_means - base.on(scores.cases).case_means
             for label, scores in rows.items()
-            if scores.cell in table.own and label != reference
+            if scores.cell in table.own and label != reference and set(scores.cases) & set(base.cases)
         }
         if differences:
             every_case = f"{title}: Dice of every {study.scored} case, ahead of {reference} (right) or behind (left)"
@@ -74,7 +74,10 @@ def _of_cost(table: Table, study: Study) -> dict[str, Callable[[], Figure]]:
         base = study.scores.get((COST_REFERENCE, modality))
         for label, scores in _found(table.rows, modality, study).items():
             if base and scores.cell in table.own and scores.cell in study.cost and scores.cell != COST_REFERENCE:
-                test = paired_test(*(each.case_means[:, COLUMNS.index("mean")] for each in (scores, base)))
+                common = set(scores.cases) & set(base.cases)
+                if not common:
+                    continue
+                test = paired_test(*(each.on(common).case_means[:, COLUMNS.index("mean")] for each in (scores, base)))
                 point = CostPoint(label, study.cost[scores.cell]["step"], test)
                 panels.setdefault(modality_title(modality), []).append(point)
     title = f"{table.title.split(':')[0]}: gain against cost, with 95 % intervals over the cases"

@@ -72,7 +72,7 @@ def comparison_table(comparisons: Sequence[Comparison], labels: Mapping[str, str
                 f"{_points(test.low)} to {_points(test.high)}" if known else NOTHING,
                 _p(test.p),
                 _p(comparison.corrected_p),
-                f"{comparison.ahead} of {comparison.seeds} seeds" if comparison.seeds else NOTHING,
+                _ahead(comparison),
                 comparison.verdict,
             ]
         )
@@ -108,18 +108,32 @@ def _row(table: Table, cell: str, label: str, modality: str, study: Study) -> li
     if scores is None:
         return [label, NOT_RUN, *[NOTHING] * (len(COLUMNS) + 1), *tail]
     distances = scores.case_distances
-    return [label, _seeds(scores), *_dice(scores), f"{distances.mean():.1f} ({np.median(distances):.1f})", *tail]
+    return [
+        label,
+        _seeds(scores, study.cases[study.scored] if study.folds else 0),
+        *_dice(scores),
+        f"{distances.mean():.1f} ({np.median(distances):.1f})",
+        *tail,
+    ]
 
 
-def _seeds(scores: Scores) -> str:
+def _seeds(scores: Scores, cases: int) -> str:
     count = len(scores.seeds)
-    return str(count) if count >= ENOUGH_SEEDS else f"{count}, too few"
+    few = "" if count >= ENOUGH_SEEDS else ", too few"
+    some = f"; {len(scores.cases)} of {cases} cases" if len(scores.cases) < cases else ""
+    return f"{count}{few}{some}"
 
 
 def _dice(scores: Scores) -> list[str]:
     if scores.spread is None:
         return [f"{value:.3f}" for value in scores.mean]
     return [f"{value:.3f} ± {spread:.3f}" for value, spread in zip(scores.mean, scores.spread, strict=True)]
+
+
+def _ahead(comparison: Comparison) -> str:
+    parts = [f"{comparison.ahead} of {comparison.seeds} seeds"] if comparison.seeds else []
+    parts += [f"{comparison.folds_ahead} of {comparison.folds} folds"] if comparison.folds else []
+    return ", ".join(parts) or NOTHING
 
 
 def _region(column: str) -> str:

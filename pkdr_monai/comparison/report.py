@@ -45,6 +45,11 @@ READING = """\
   the trained networks as they are. Whether another training comes out alike is what "ahead in" says: in how many seeds
   the mean is above the reference's."""
 
+FOLDS = """\
+- **Folds.** Every case is tested once, by the networks of the fold that trained without it, and the test cases of all
+  folds are pooled. "Ahead in" also says in how many folds the mean over cases and seeds is above the reference's. A
+  method of which some folds have no result yet is shown, and tested, on the cases that there are."""
+
 
 def write_report(folder: str | Path, tables_file: str | Path) -> list[Path]:
     """Write ``README.md`` and ``figures/*.png`` of a study from its results.
@@ -112,7 +117,8 @@ def _text(study: Study, tables: Mapping[str, Table], figures: Collection[str]) -
     parts = [f"# Results: {study.name}", ORIGIN]
     parts += [SYNTHETIC] if study.cohort.get("kind") == "phantom" else []
     parts += [VALIDATION] if study.scored == "validation" else []
-    parts += ["## What was run", facts_table(study), "## How to read the tables", READING]
+    reading = [READING, FOLDS] if study.folds else [READING]
+    parts += ["## What was run", facts_table(study), "## How to read the tables", "\n".join(reading)]
     for table in tables.values():
         if table.name != OTHERS or table.modalities(study.scores):
             parts += _section(table, study, figures)
@@ -152,7 +158,7 @@ def _tests(table: Table, reference: str, modalities: Collection[str], study: Stu
     comparisons = compare(study.scores, table.own, reference, tuple(modalities))
     if not comparisons:
         return [*parts, f"None: they need {labels[reference]} and another method on the same sequences."]
-    parts += _warning(len(study.scores[reference, comparisons[0].modality].cases), len(comparisons))
+    parts += _warning(max(each.cases for each in comparisons), len(comparisons))
     parts.append(comparison_table([each for each in comparisons if each.column == "mean"], labels))
     regions = [each for each in comparisons if each.column != "mean"]
     return [*parts, folded("Each region", comparison_table(regions, labels))]

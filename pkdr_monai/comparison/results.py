@@ -58,6 +58,7 @@ class Result:
         peak_memory_mib: peak memory of the training in MiB.
         environment: versions and hardware.
         cases: for each case ``"dice"`` (0 to 1) and ``"hd95"`` (mm), each by region.
+        fold: number of the fold in cross-validation; ``None`` where there is a single division.
     """
 
     path: Path
@@ -76,6 +77,7 @@ class Result:
     peak_memory_mib: float
     environment: Mapping[str, Any]
     cases: Mapping[str, Mapping[str, Mapping[str, float]]]
+    fold: int | None = None
 
 
 def read_results(folder: str | Path) -> tuple[Result, ...]:
@@ -83,7 +85,7 @@ def read_results(folder: str | Path) -> tuple[Result, ...]:
 
     Raises:
         InputError: when a file is truncated or lacks something, or when two do not belong into one table: another data
-            list, other cases, other weights, or the same cell, sequences and seed twice.
+            list, other cases, other weights, or the same cell, sequences, seed and fold twice.
     """
     results = tuple(_read(path) for path in sorted((Path(folder) / "runs").glob("*.json")))
     _refuse_mixtures(results)
@@ -101,7 +103,9 @@ def _read(path: Path) -> Result:
     if not record["cells"] or not all(isinstance(cell, str) for cell in record["cells"]):
         raise InputError(f"{path}: expected cells such as ['table1/pkdr'], got {record['cells']!r}. {AGAIN}")
     _check_cases(path, record["cases"])
-    values = {name: record[name] for name in KINDS}
+    if not isinstance(record.get("fold"), int | NoneType):
+        raise InputError(f"{path}: expected fold to be a number, got {record['fold']!r}. {AGAIN}")
+    values = {name: record[name] for name in KINDS} | {"fold": record.get("fold")}
     return Result(path, **{**values, "cells": tuple(record["cells"]), "modality": _modality(path, record["modality"])})
 
 
@@ -130,30 +134,48 @@ def _check_cases(path: Path, cases: Mapping[str, Any]) -> None:
 
 
 def _refuse_mixtures(results: Sequence[Result]) -> None:
-    for other in results[1:]:
-        first = results[0]
-        for name in ("split_hash", "checkpoint"):
-            mine, theirs = getattr(first, name), getattr(other, name)
-            if mine != theirs:
-                raise InputError(
-                    f"{first.path} and {other.path} do not belong into one study: {name} is {mine!r} in the one and "
-                    f"{theirs!r} in the other. Keep each in a folder of its own."
-                )
+    folds: dict[int | None, Result] = {}
+    tested: dict[str, Result] = {}
+    for other in results:
+        first = folds.setdefault(other.fold, other)
+        _refuse_pair(first, other, ("split_hash", "checkpoint"))
         different = sorted(first.cases.keys() ^ other.cases.keys())
         if different:
             raise InputError(
                 f"{first.path} and {other.path} were not scored on the same cases: {different[0]} is in one alone. "
                 "Evaluate both on the same cases."
             )
+    for other in folds.values():
+        _refuse_pair(results[0], other, ("checkpoint",))
+        twice = sorted(tested.keys() & other.cases.keys())
+        if twice or (None in folds and len(folds) > 1):
+            first = tested[twice[0]] if twice else folds[None]
+            raise InputError(
+                f"{first.path} and {other.path} do not belong into one study: "
+                + (f"both tested {twice[0]}, in two folds." if twice else "one is of a fold, the other is not.")
+                + " Keep each in a folder of its own."
+            )
+        tested |= dict.fromkeys(other.cases, other)
+
+
+def _refuse_pair(first: Result, other: Result, names: Sequence[str]) -> None:
+    for name in names:
+        mine, theirs = getattr(first, name), getattr(other, name)
+        if mine != theirs:
+            raise InputError(
+                f"{first.path} and {other.path} do not belong into one study: {name} is {mine!r} in the one and "
+                f"{theirs!r} in the other. Keep each in a folder of its own."
+            )
 
 
 def _refuse_repetitions(results: Sequence[Result]) -> None:
-    seen: dict[tuple[str, str, int], Path] = {}
+    seen: dict[tuple[str, str, int, int | None], Path] = {}
     for result in results:
         for cell in result.cells:
-            other = seen.setdefault((cell, result.modality, result.seed), result.path)
+            other = seen.setdefault((cell, result.modality, result.seed, result.fold), result.path)
             if other != result.path:
+                fold = "" if result.fold is None else f" in fold {result.fold}"
                 raise InputError(
-                    f"{other} and {result.path} both hold {cell} on {result.modality} with seed {result.seed}: "
+                    f"{other} and {result.path} both hold {cell} on {result.modality} with seed {result.seed}{fold}: "
                     "delete the one that is out of date."
                 )

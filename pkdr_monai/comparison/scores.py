@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -29,6 +29,7 @@ class Scores:
         cases: names, in alphabetical order.
         dice: Dice from 0 to 1, ``(S, C, 4)``.
         hd95: 95th percentile of the surface distance in mm, ``(S, C, 4)``.
+        folds: number of the fold that tested each case; empty where there is a single division.
     """
 
     cell: str
@@ -37,6 +38,24 @@ class Scores:
     cases: tuple[str, ...]
     dice: Array
     hd95: Array
+    folds: tuple[int, ...] = ()
+
+    def on(self, cases: Collection[str]) -> Scores:
+        """Return the scores on some of the cases, in the same order."""
+        kept = [place for place, case in enumerate(self.cases) if case in cases]
+        return replace(
+            self,
+            cases=tuple(self.cases[place] for place in kept),
+            dice=self.dice[:, kept],
+            hd95=self.hd95[:, kept],
+            folds=tuple(self.folds[place] for place in kept) if self.folds else (),
+        )
+
+    @property
+    def fold_means(self) -> dict[int, Array]:
+        """Mean Dice over cases and seeds of each fold, ``(4,)``, by its number."""
+        member = np.array(self.folds)
+        return {fold: self.case_means[member == fold].mean(axis=0) for fold in sorted(set(self.folds))}
 
     @property
     def seed_means(self) -> Array:
@@ -65,7 +84,10 @@ class Scores:
 
 
 def group_scores(results: Iterable[Result]) -> dict[tuple[str, str], Scores]:
-    """Put the seeds of each method together.
+    """Put the seeds of each method together, and pool the test cases of its folds.
+
+    While a study with folds is under way, a method is shown on the folds of the seed that has most, and with the seeds
+    that have all of these.
 
     Args:
         results: of one study, as :func:`~pkdr_monai.comparison.results.read_results` returns them.
@@ -81,15 +103,26 @@ def group_scores(results: Iterable[Result]) -> dict[tuple[str, str], Scores]:
 
 
 def _scores(cell: str, modality: str, results: list[Result]) -> Scores:
-    cases = tuple(sorted(results[0].cases))
-    seeds = tuple(result.seed for result in results)
-    return Scores(cell, modality, seeds, cases, _matrix(results, cases, "dice"), _matrix(results, cases, "hd95"))
+    by_seed: dict[int, dict[int | None, Result]] = {}
+    for result in results:
+        by_seed.setdefault(result.seed, {})[result.fold] = result
+    folds = max((tuple(sorted(found, key=_number)) for found in by_seed.values()), key=len)
+    seeds = tuple(seed for seed, found in by_seed.items() if set(folds) <= set(found))
+    tested = {case: fold for fold in folds for case in by_seed[seeds[0]][fold].cases}
+    cases = tuple(sorted(tested))
+    pooled = [{case: by_seed[seed][tested[case]].cases[case] for case in cases} for seed in seeds]
+    numbers = tuple(_number(tested[case]) for case in cases) if folds != (None,) else ()
+    return Scores(cell, modality, seeds, cases, _matrix(pooled, "dice"), _matrix(pooled, "hd95"), numbers)
 
 
-def _matrix(results: list[Result], cases: tuple[str, ...], metric: str) -> Array:
+def _number(fold: int | None) -> int:
+    return -1 if fold is None else fold
+
+
+def _matrix(seeds: Sequence[Mapping[str, Mapping[str, Mapping[str, float]]]], metric: str) -> Array:
     """Return one metric of every seed, case and region, with the mean of the regions as the last column."""
     regions = np.array(
-        [[[result.cases[case][metric][region] for region in COLUMNS[:-1]] for case in cases] for result in results],
+        [[[case[metric][region] for region in COLUMNS[:-1]] for case in cases.values()] for cases in seeds],
         dtype=np.float64,
     )  # (S, C, 3)
     return np.concatenate([regions, regions.mean(axis=2, keepdims=True)], axis=2)

@@ -33,6 +33,7 @@ class Study:
         scores: the same by cell and modality.
         cost: for each cell the time of a ``"step"`` and the ``"memory"``, as ratios to ``table1/unimodal``.
         cost_environment: where those ratios were measured.
+        folds: the same as ``cases`` for each fold; empty where there is a single division.
     """
 
     name: str
@@ -45,6 +46,7 @@ class Study:
     scores: Mapping[tuple[str, str], Scores]
     cost: Mapping[str, Mapping[str, float]]
     cost_environment: Mapping[str, Any]
+    folds: tuple[Mapping[str, int], ...] = ()
 
     @property
     def cells(self) -> tuple[str, ...]:
@@ -65,19 +67,30 @@ def read_study(folder: str | Path) -> Study:
     record = read_json(path)
     _check(path, record)
     results = read_results(folder)
-    if results and results[0].split_hash != record["split_hash"]:
-        raise InputError(
-            f"{results[0].path} has the division of cases {results[0].split_hash!r}, but {path} has "
-            f"{record['split_hash']!r}: keep the results of each division in a folder of its own."
-        )
+    for result in results:
+        _check_division(result, record, path)
     cost = _read_cost(Path(folder) / "cost.json")
     return Study(
         **{name: record[name] for name in ("name", "cohort", "budget", "split_hash", "cases", "scored")},
+        folds=tuple(fold["cases"] for fold in record.get("folds", ())),
         results=results,
         scores=group_scores(results),
         cost=_shared(cost["cells"], results),
         cost_environment=cost["environment"],
     )
+
+
+def _check_division(result: Result, record: Mapping[str, Any], path: Path) -> None:
+    """Refuse a result of another division of the cases, or of a fold that the study does not have."""
+    folds = record.get("folds") or [record]
+    known = result.fold is None if "folds" not in record else result.fold in range(len(folds))
+    expected = folds[result.fold or 0]["split_hash"] if known else None
+    if result.split_hash != expected:
+        of = "" if result.fold is None else f" in fold {result.fold}"
+        raise InputError(
+            f"{result.path} has the division of cases {result.split_hash!r}{of}, but {path} has "
+            f"{expected!r}: keep the results of each division in a folder of its own."
+        )
 
 
 def _check(path: Path, record: Any) -> None:
@@ -86,6 +99,12 @@ def _check(path: Path, record: Any) -> None:
         value = record.get(name) if isinstance(record, dict) else None
         if not isinstance(value, kind):
             raise InputError(f"{path}: expected {name} to be {kind.__name__}, got {value!r}. Mend it or write it anew.")
+    folds = record.get("folds", [])
+    if not isinstance(folds, list) or not all(
+        isinstance(fold, dict) and isinstance(fold.get("split_hash"), str) and isinstance(fold.get("cases"), dict)
+        for fold in folds
+    ):
+        raise InputError(f"{path}: expected folds to be a list of split_hash and cases. Mend it or write it anew.")
     if record["scored"] not in SCORED:
         raise InputError(f"{path}: expected scored to be {' or '.join(SCORED)}, got {record['scored']!r}. Mend it.")
 

@@ -7,7 +7,8 @@ What loads torch or MONAI is not imported here: take transforms and the syntheti
 from pkdr_monai.data.cases import Case, Cohort, find_cases
 from pkdr_monai.data.checks import check_cases
 from pkdr_monai.data.datalist import inference_items, load_data_list, require_checked, training_items
-from pkdr_monai.data.listing import make_data_list
+from pkdr_monai.data.folds import split_folds
+from pkdr_monai.data.listing import make_data_list, make_fold_lists
 from pkdr_monai.data.problems import Problem, problems_table
 from pkdr_monai.data.splits import split_cases
 
@@ -20,8 +21,10 @@ __all__ = [
     "inference_items",
     "load_data_list",
     "make_data_list",
+    "make_fold_lists",
     "problems_table",
     "require_checked",
     "split_cases",
+    "split_folds",
     "training_items",
 ]

@@ -1,18 +1,19 @@
-"""Make the data list of a data set: find its cases, check them, divide them."""
+"""Make the data list of a data set, or one for each fold: find its cases, check them, divide them."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from pkdr_monai.data.cases import exclude_cases, find_cases
+from pkdr_monai.data.cases import Case, Cohort, exclude_cases, find_cases
 from pkdr_monai.data.checks import Progress, check_cases
 from pkdr_monai.data.entries import data_list_hash, entry_of
+from pkdr_monai.data.folds import split_folds
 from pkdr_monai.data.problems import refuse_errors
 from pkdr_monai.data.splits import FRACTIONS, SECTIONS, read_split, split_cases
 
-__all__ = ["make_data_list"]
+__all__ = ["make_data_list", "make_fold_lists"]
 
 
 def make_data_list(
@@ -44,19 +45,67 @@ def make_data_list(
         InputError: when there is no case, a name is unknown, or the check finds an error; the message is then the
             table of all that it found.
     """
-    folder = Path(folder)
-    cohort = find_cases(folder)
-    cases = {case.name: case for case in exclude_cases(cohort.cases, exclude)}
+    cohort, cases = _cases(folder, exclude)
     if split is None:
         sections = split_cases(list(cases.values()), seed, fractions)
     else:
         sections = read_split(split, cases, exclude)
     used = [cases[name] for section in SECTIONS for name in sections[section]]
-    refuse_errors(check_cases(used, folder, cohort.label_scheme, progress=progress), folder)
+    refuse_errors(check_cases(used, cohort.folder, cohort.label_scheme, progress=progress), cohort.folder)
+    return _listed(cohort, cases, sections, {"seed": seed if split is None else None})
+
+
+def make_fold_lists(
+    folder: str | Path,
+    folds: int,
+    seed: int = 0,
+    validation: int | None = None,
+    exclude: Collection[str] = (),
+    progress: Progress | None = None,
+) -> list[dict[str, Any]]:
+    """Find the cases of a data set, check each, and divide them into folds: one data list for each.
+
+    Args:
+        folder: the data set's folder, as downloaded.
+        folds: how many; each case is a test case of exactly one.
+        seed: chooses the division.
+        validation: patients of each fold that validate; see :func:`pkdr_monai.data.folds.split_folds`.
+        exclude: names of cases to leave out.
+        progress: called after each case is checked with the number done and the total.
+
+    Returns:
+        Data lists as :func:`make_data_list` returns them, with the number of their ``"fold"``, from 0, and of all
+        ``"folds"`` beside the seed.
+
+    Raises:
+        InputError: as :func:`make_data_list`, and when the cases are too few for the folds.
+    """
+    cohort, cases = _cases(folder, exclude)
+    divided = split_folds(list(cases.values()), folds, seed, validation)
+    refuse_errors(
+        check_cases(list(cases.values()), cohort.folder, cohort.label_scheme, progress=progress), cohort.folder
+    )
+    return [
+        _listed(cohort, cases, sections, {"seed": seed, "fold": fold, "folds": folds})
+        for fold, sections in enumerate(divided)
+    ]
+
+
+def _cases(folder: str | Path, exclude: Collection[str]) -> tuple[Cohort, dict[str, Case]]:
+    """Find the cases of a folder, by name, without the excluded ones; the paths are relative to the folder given."""
+    cohort = find_cases(folder)
+    cases = {case.name: case for case in exclude_cases(cohort.cases, exclude)}
+    return Cohort(Path(folder), cohort.cases, cohort.label_scheme), cases
+
+
+def _listed(
+    cohort: Cohort, cases: Mapping[str, Case], sections: Mapping[str, Sequence[str]], further: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Write a division as a data list."""
     data_list: dict[str, Any] = {
-        "name": folder.absolute().name,
+        "name": cohort.folder.absolute().name,
         "label_scheme": cohort.label_scheme,
-        "seed": seed if split is None else None,
+        **further,
     }
-    data_list |= {section: [entry_of(cases[name], folder) for name in sections[section]] for section in SECTIONS}
+    data_list |= {section: [entry_of(cases[name], cohort.folder) for name in sections[section]] for section in SECTIONS}
     return data_list | {"hash": data_list_hash(data_list)}

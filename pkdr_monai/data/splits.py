@@ -12,7 +12,7 @@ from pkdr_monai.data.cases import Case
 from pkdr_monai.errors import InputError, some
 from pkdr_monai.files import read_json
 
-__all__ = ["FRACTIONS", "SECTIONS", "read_split", "split_cases"]
+__all__ = ["FRACTIONS", "SECTIONS", "patient_of", "read_split", "split_cases", "spread_grades"]
 
 SECTIONS = ("training", "validation", "test")
 FRACTIONS = (0.7, 0.1, 0.2)
@@ -52,8 +52,8 @@ def split_cases(cases: Sequence[Case], seed: int = 0, fractions: Sequence[float]
         )
     scans = defaultdict(list)
     for case in cases:
-        scans[_patient(case.name)].append(case)
-    patients = _spread_grades({patient: found[0].grade for patient, found in scans.items()}, seed)
+        scans[patient_of(case.name)].append(case)
+    patients = spread_grades({patient: found[0].grade for patient, found in scans.items()}, seed)
     sections = {}
     start = 0
     for section, count in zip(SECTIONS, _counts(len(patients), fractions), strict=True):
@@ -96,12 +96,13 @@ def read_split(path: str | Path, known: Collection[str], excluded: Collection[st
     return {section: sorted(names) for section, names in sections.items()}
 
 
-def _patient(name: str) -> str:
+def patient_of(name: str) -> str:
+    """Return the patient whose scan a case is: its own name, but for the numbered scans of BraTS 2023 and later."""
     match = LONGITUDINAL.fullmatch(name)
     return match["patient"] if match else name
 
 
-def _spread_grades(grades: dict[str, str | None], seed: int) -> list[str]:
+def spread_grades(grades: dict[str, str | None], seed: int) -> list[str]:
     """Shuffle patients so that every stretch of the list holds the grades in about the proportion of the whole.
 
     The order of two patients depends on their names and the seed alone. Within a grade of n patients, the k-th lies at

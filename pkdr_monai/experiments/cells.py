@@ -16,7 +16,7 @@ from monai.bundle import ConfigParser
 from pkdr_monai.errors import InputError
 from pkdr_monai.files import content_hash
 
-__all__ = ["Cell", "Repository"]
+__all__ = ["PATCH_SIZE", "Cell", "Repository"]
 
 ROOTS = ("train", "validate", "distiller", "loss", "optimizer", "lr_scheduler", "val_interval")
 """Where what a run computes begins in ``train.json``; what these refer to follows."""
@@ -27,6 +27,13 @@ BOOKKEEPING = (
     "settings", "training", "evaluation_dir",
 )  # fmt: skip
 """Settings that say where a run lies and how it is watched; modalities and seed are hashed apart."""
+
+PATCH_SIZE = "patch_size"
+"""Setting of a budget that is no setting of ``train.json``: side of a patch in voxels, for the methods with patches."""
+
+PATCH_NETWORK = "pkdr_monai.networks.PatchVNet"
+PATCH_LOSS = "pkdr_monai.losses.PatchSelectionLoss"
+PKDR_LOSS = "pkdr_monai.losses.PKDRLoss"
 
 
 @dataclass(frozen=True)
@@ -60,6 +67,33 @@ class Cell:
             return None
         return Path(self.merged["teacher_checkpoint"]).parts[1]
 
+    def with_budget(self, budget: Mapping[str, Any]) -> ConfigParser:
+        """Return the settings of the method with a budget behind them."""
+        parser = ConfigParser(copy.deepcopy(dict(self.merged)))
+        shared = {key: value for key, value in budget.items() if key != PATCH_SIZE}
+        for key, value in {**shared, **self.patch_settings(budget)}.items():
+            parser[key] = value
+        return parser
+
+    def patch_settings(self, budget: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the settings by which a budget's ``"patch_size"`` reaches what has patches; empty for other methods.
+
+        Only a method that selects patches has them: a student that learns with :class:`~pkdr_monai.losses.PKDRLoss`,
+        that loss, and a teacher with a patch head. What sets a patch size of its own keeps it.
+        """
+        size = budget.get(PATCH_SIZE)
+        if size is None:
+            return {}
+        network, teacher, loss = (self.merged.get(key) or {} for key in ("network_def", "teacher_def", "loss"))
+        settings: dict[str, Any] = {}
+        if (loss.get("_target_"), network.get("_target_")) == (PKDR_LOSS, PATCH_NETWORK) and PATCH_SIZE not in network:
+            settings["network_def#patch_size"] = size
+            if "patch_selection" not in loss:
+                settings["loss#patch_selection"] = {"_target_": PATCH_LOSS, PATCH_SIZE: size}
+        if teacher.get("_target_") == PATCH_NETWORK and teacher.get("patch_head") and PATCH_SIZE not in teacher:
+            settings["teacher_def#patch_size"] = size
+        return settings
+
     def settings_hash(self, budget: Mapping[str, Any], **further: Any) -> str:
         """Hash what determines the result; two cells of one hash are one experiment under two names.
 
@@ -67,10 +101,7 @@ class Cell:
             budget: overlay that sets epochs, crop and the like, merged last.
             further: what else the result hangs on: modality, seed, the hash of the teacher.
         """
-        parser = ConfigParser(copy.deepcopy(dict(self.merged)))
-        for key, value in budget.items():
-            parser[key] = value
-        config = parser.get()
+        config = self.with_budget(budget).get()
         for engine in ("train", "validate"):
             config[engine].pop("handlers", None)
         own = {key.split("#")[0] for overlay in self.overlays for key in _read(overlay)}

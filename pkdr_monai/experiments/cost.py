@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import multiprocessing
 import statistics
 import time
@@ -10,7 +9,6 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
-from monai.bundle import ConfigParser
 
 from pkdr_monai.errors import RunError
 from pkdr_monai.experiments.cells import Cell, Repository
@@ -85,9 +83,9 @@ def training_step(cell: Cell, budget: Mapping[str, Any]) -> Callable[[], None]:
         cell: the method; it sees T2 where it does not fix its modality.
         budget: overlay with crop, batch and precision.
     """
-    parser = ConfigParser(copy.deepcopy(dict(cell.merged)))
+    parser = cell.with_budget(budget)
     parser.read_meta({})
-    for key, value in {**budget, "teacher": "@teacher_def", "device": _device()}.items():
+    for key, value in {"teacher": "@teacher_def", "device": _device()}.items():
         parser[key] = value
     parser.parse()
     content = parser.get_parsed_content

@@ -46,6 +46,7 @@ def _result(job: Job, modality: str, seconds: float) -> dict[str, Any]:
         "cells": list(job.cells),
         "modality": modality,
         "seed": job.seed,
+        **({} if job.study.fold is None else {"fold": job.study.fold}),
         "checkpoint": "best",
         "config_hash": job.settings_hash,
         "split_hash": job.study.split_hash,

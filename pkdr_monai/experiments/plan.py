@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from pkdr_monai.errors import InputError
 from pkdr_monai.experiments.cells import Cell, Repository
 from pkdr_monai.experiments.study import Study
 from pkdr_monai.files import read_object
@@ -14,6 +15,8 @@ from pkdr_monai.modalities import parse_modalities
 from pkdr_monai.workflow import command_line
 
 __all__ = ["Job", "make_plan"]
+
+_Kind = tuple[str | None, str]
 
 TEACHER_SEED = 0  # a teacher is trained once and shared by the students of all seeds
 
@@ -32,7 +35,8 @@ class Job:
         seed: seed of the run.
         settings_hash: hash of all that determines the result.
         teacher: the job that trains its teacher.
-        study: the study that it is part of.
+        study: the study that it is part of, or the fold of it.
+        further: settings that the budget means for this method alone.
     """
 
     name: str
@@ -44,6 +48,7 @@ class Job:
     settings_hash: str
     teacher: Job | None
     study: Study
+    further: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def output_dir(self) -> Path:
@@ -101,13 +106,19 @@ class Job:
             "run_name": self.name,
             "modality": modality,
             "seed": self.seed,
+            **self.further,
         }
 
 
 def make_plan(
-    repository: Repository, study: Study, cells: Iterable[Cell], modalities: Sequence[str], seeds: Sequence[int]
+    repository: Repository,
+    study: Study,
+    cells: Collection[Cell],
+    modalities: Sequence[str],
+    seeds: Sequence[int],
+    folds: Sequence[int] | None = None,
 ) -> list[Job]:
-    """List the jobs that fill the cells, each teacher before its students.
+    """List the jobs that fill the cells, each teacher before its students, fold after fold where a study has folds.
 
     Args:
         repository: where the cells are from.
@@ -116,22 +127,36 @@ def make_plan(
         modalities: what students see, as :func:`~pkdr_monai.modalities.expand_modalities` names it; methods that fix
             their own pass it by.
         seeds: seeds of every method; teachers that only serve have seed 0.
+        folds: numbers of the folds to run, all by default.
+
+    Raises:
+        InputError: when the study has no fold of such a number.
     """
-    planner = _Planner(repository, study, modalities)
-    for seed in seeds:
-        for cell in cells:
-            for modality in [cell.fixed_modality] if cell.fixed_modality else modalities:
-                planner.add(cell, modality, seed)
-    return list(planner.jobs.values())
+    unknown = [fold for fold in folds or () if not 0 <= fold < len(study.parts) or len(study.parts) == 1]
+    if unknown:
+        have = f"its folds are 0 to {len(study.parts) - 1}" if len(study.parts) > 1 else "it has a single division"
+        raise InputError(f"study {study.name} has no fold {unknown[0]}: {have}.")
+    jobs: list[Job] = []
+    kinds = {cell.name: _kind(cell, study) for cell in repository.cells.values()}
+    for part in study.parts if folds is None else [study.parts[fold] for fold in folds]:
+        planner = _Planner(repository, part, modalities, kinds)
+        for seed in seeds:
+            for cell in cells:
+                for modality in [cell.fixed_modality] if cell.fixed_modality else modalities:
+                    planner.add(cell, modality, seed)
+        jobs += planner.jobs.values()
+    return jobs
 
 
 class _Planner:
     """Collects jobs by the hash of their settings; cells of one hash become one job."""
 
-    def __init__(self, repository: Repository, study: Study, modalities: Sequence[str]) -> None:
+    def __init__(
+        self, repository: Repository, study: Study, modalities: Sequence[str], kinds: Mapping[str, _Kind]
+    ) -> None:
         self.repository, self.study, self.modalities = repository, study, modalities
         self.jobs: dict[str, Job] = {}
-        self._kinds = {cell.name: self._kind(cell) for cell in repository.cells.values()}
+        self._kinds = kinds
 
     def add(self, cell: Cell, modality: str, seed: int) -> Job:
         teacher_cell = self.repository.teacher_of(cell)
@@ -139,10 +164,11 @@ class _Planner:
         further = {"modality": parse_modalities(modality), "seed": seed, "teacher": teacher and teacher.settings_hash}
         key = cell.settings_hash(self.study.budget, **further)
         if key not in self.jobs:
-            kind = self._kind(cell)
+            kind = _kind(cell, self.study)
+            fold = "" if self.study.fold is None else f"_fold{self.study.fold}"
             names = sorted({cell.name, *(name for name, other in self._kinds.items() if other == kind)})
             self.jobs[key] = Job(
-                name=f"{names[0].replace('/', '_')}_{modality}_seed{seed}",
+                name=f"{names[0].replace('/', '_')}_{modality}_seed{seed}{fold}",
                 cells=tuple(names),
                 configs=(self.repository.train, *cell.overlays),
                 modality=modality,
@@ -151,9 +177,11 @@ class _Planner:
                 settings_hash=key,
                 teacher=teacher,
                 study=self.study,
+                further=cell.patch_settings(self.study.budget),
             )
         return self.jobs[key]
 
-    def _kind(self, cell: Cell) -> tuple[str | None, str]:
-        """Return what two cells share when they are one experiment under two names."""
-        return cell.teacher_run, cell.settings_hash(self.study.budget)
+
+def _kind(cell: Cell, study: Study) -> _Kind:
+    """Return what two cells share when they are one experiment under two names."""
+    return cell.teacher_run, cell.settings_hash(study.budget)

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from pkdr_monai.data import load_data_list, make_data_list
+from pkdr_monai.data import load_data_list, make_data_list, make_fold_lists
 from pkdr_monai.data.checks import Progress
+from pkdr_monai.data.folds import fold_file
 from pkdr_monai.errors import InputError
+from pkdr_monai.experiments.cells import PATCH_SIZE
 from pkdr_monai.files import content_hash, read_object, write_json
 
 __all__ = ["Study"]
@@ -25,10 +27,13 @@ class Study:
     Args:
         name: name of the study and of its folders.
         cohort: ``{"kind": "phantom", ...}`` with the arguments of ``write_cohort``, or ``{"kind": "folder", "folder":
-            ...}``; ``"fractions"``, ``"split"`` and ``"split_seed"`` divide it.
-        budget: overlay merged behind every method's own: epochs, crop, spacing and the like.
+            ...}``; ``"fractions"``, ``"split"`` and ``"split_seed"`` divide it, ``"folds"`` and ``"validation"`` for
+            cross-validation.
+        budget: overlay merged behind every method's own: epochs, crop, spacing and the like; ``"patch_size"`` for the
+            methods that have patches.
         results: folder that results are kept in, one file a run.
         work: folder for the cohort, checkpoints and logs.
+        fold: number of the fold that this is the study of; ``None`` for the whole.
     """
 
     name: str
@@ -36,6 +41,7 @@ class Study:
     results: Path
     work: Path
     budget: Mapping[str, Any] = field(default_factory=dict)
+    fold: int | None = None
 
     @property
     def dataset_dir(self) -> Path:
@@ -45,7 +51,16 @@ class Study:
     @property
     def data_list_file(self) -> Path:
         """The division, as training reads it."""
-        return self.work / "datalist.json"
+        whole = self.work / "datalist.json"
+        return whole if self.fold is None else fold_file(whole, self.fold)
+
+    @functools.cached_property
+    def parts(self) -> tuple[Study, ...]:
+        """The study of each fold; the study itself where it has a single division."""
+        folds = self.cohort.get("folds")
+        if not folds or self.fold is not None:
+            return (self,)
+        return tuple(replace(self, fold=fold) for fold in range(folds))
 
     @property
     def budget_file(self) -> Path:
@@ -60,11 +75,13 @@ class Study:
     @property
     def scored(self) -> str:
         """The section that figures are taken on: the test cases, or the validation cases where there is no test set."""
-        return "test" if self.data_list["test"] else "validation"
+        return "test" if self.parts[0].data_list["test"] else "validation"
 
     @property
     def split_hash(self) -> str:
         """Hash of which case is in which section, and so the same wherever the files were compressed."""
+        if len(self.parts) > 1:
+            return content_hash([part.split_hash for part in self.parts])
         return content_hash({part: [entry["case"] for entry in self.data_list[part]] for part in SECTIONS})
 
     def prepare(self, progress: Progress | None = None) -> None:
@@ -73,11 +90,12 @@ class Study:
         Raises:
             InputError: when the folder of results holds a study on other data or with another budget.
         """
-        if not self.data_list_file.is_file():
+        if not all(part.data_list_file.is_file() for part in self.parts):
             if self.cohort["kind"] == "phantom":
                 _write_phantom(self.dataset_dir, self.cohort, progress)
-            write_json(self.data_list_file, self._divide())
-        write_json(self.budget_file, dict(self.budget))
+            for part, data_list in zip(self.parts, self._divide(), strict=True):
+                write_json(part.data_list_file, data_list)
+        write_json(self.budget_file, {key: value for key, value in self.budget.items() if key != PATCH_SIZE})
         record = self.record()
         path = self.results / "study.json"
         if path.is_file():
@@ -86,19 +104,31 @@ class Study:
 
     def record(self) -> dict[str, Any]:
         """Describe the study as plain data, without a path of this machine."""
-        return {
+        record: dict[str, Any] = {
             "name": self.name,
             "cohort": {key: value for key, value in self.cohort.items() if key not in ("folder", "split")},
             "budget": dict(self.budget),
             "split_hash": self.split_hash,
-            "cases": {section: len(self.data_list[section]) for section in SECTIONS},
+            "cases": _sizes(self.parts[0]),
             "scored": self.scored,
         }
+        if len(self.parts) > 1:
+            record["folds"] = [{"split_hash": part.split_hash, "cases": _sizes(part)} for part in self.parts]
+            record["cases"] = {"test": sum(fold["cases"]["test"] for fold in record["folds"])}
+        return record
 
-    def _divide(self) -> dict[str, Any]:
+    def _divide(self) -> list[dict[str, Any]]:
+        """Return the data list of each part."""
+        seed = self.cohort.get("split_seed", 0)
+        if self.cohort.get("folds"):
+            return make_fold_lists(self.dataset_dir, self.cohort["folds"], seed, self.cohort.get("validation"))
         if self.cohort["kind"] == "folder":
-            return make_data_list(self.dataset_dir, self.cohort.get("split_seed", 0), self.cohort.get("split"))
-        return make_data_list(self.dataset_dir, fractions=self.cohort["fractions"])
+            return [make_data_list(self.dataset_dir, seed, self.cohort.get("split"))]
+        return [make_data_list(self.dataset_dir, fractions=self.cohort["fractions"])]
+
+
+def _sizes(study: Study) -> dict[str, int]:
+    return {section: len(study.data_list[section]) for section in SECTIONS}
 
 
 def _write_phantom(folder: Path, cohort: Mapping[str, Any], progress: Progress | None) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from pkdr_monai.cli import main
+from pkdr_monai.data import load_data_list
 from tests.conftest import exit_code
 
 
@@ -118,3 +119,25 @@ def test_fingerprint_that_cannot_be_written_is_one_sentence(dataset: Path, capsy
 def test_page_that_cannot_be_written_is_one_sentence(dataset: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert exit_code("data", "check", dataset, "--report", dataset / "001/001_t1.nii.gz/page.html") == 2
     assert capsys.readouterr().err.endswith("Choose another place for it.\n")
+
+
+def test_folds_are_written_beside_each_other(dataset: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    main(["data", "split", str(dataset), "--output", str(tmp_path / "list.json"), "--folds", "3", "--validation", "1"])
+    files = [tmp_path / f"list_fold{fold}.json" for fold in range(3)]
+    assert [line.split(": ")[0] for line in capsys.readouterr().out.splitlines()] == [str(file) for file in files]
+    assert [load_data_list(file)["fold"] for file in files] == [0, 1, 2]
+
+
+@pytest.mark.parametrize(
+    ("words", "complaint"),
+    [
+        (["--validation", "2"], "it needs --folds"),
+        (["--folds", "3", "--split", "split.json"], "--folds and --split exclude each other"),
+        (["--folds", "9"], "no more than the 3 patients, got 9"),
+    ],
+)
+def test_folds_that_do_not_fit_end_with_2(
+    dataset: Path, words: list[str], complaint: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert exit_code("data", "split", dataset, *words) == 2
+    assert complaint in capsys.readouterr().err

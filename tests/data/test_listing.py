@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pkdr_monai.data.listing import make_data_list
+from pkdr_monai.data.entries import data_list_hash
+from pkdr_monai.data.listing import make_data_list, make_fold_lists
 from pkdr_monai.errors import InputError
 
 
@@ -76,3 +77,15 @@ def test_warnings_are_logged_and_do_not_stop(
     with caplog.at_level(logging.WARNING):
         make_data_list(dataset)
     assert "flair has a smaller field of view" in " ".join(caplog.text.split())
+
+
+def test_folds_are_data_lists_that_know_their_number(dataset: Path) -> None:
+    lists = make_fold_lists(dataset, 3, seed=2, validation=1)
+    assert [(data_list["seed"], data_list["fold"], data_list["folds"]) for data_list in lists] == [
+        (2, 0, 3),
+        (2, 1, 3),
+        (2, 2, 3),
+    ]
+    assert sorted(entry["case"] for data_list in lists for entry in data_list["test"]) == ["a", "b", "c"]
+    assert all(data_list["hash"] == data_list_hash(data_list) for data_list in lists)
+    assert len({data_list["hash"] for data_list in lists}) == 3
