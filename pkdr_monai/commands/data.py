@@ -125,6 +125,7 @@ class Data:
         shape: tuple[int, int, int] = (240, 240, 155),
         spacing: tuple[float, float, float] = (1.0, 1.0, 1.0),
         seed: int = 0,
+        wide: bool = False,
     ) -> None:
         """Write a synthetic data set in the layout of BraTS 2018, to try everything without patients' data.
 
@@ -136,10 +137,12 @@ class Data:
             shape: voxels along each axis, one number or three with commas between them.
             spacing: size of a voxel in mm, one number or three with commas between them.
             seed: chooses the patients.
+            wide: far more varied patients and scanners, to train networks that are to work on real scans.
         """
         from pkdr_monai.phantom import write_cohort
 
-        write_cohort(folder, cases=cases, shape=shape, spacing=spacing, seed=seed, progress=ProgressLine("drawing"))
+        model, progress = ("wide" if wide else "brats2018"), ProgressLine("drawing")
+        write_cohort(folder, cases=cases, shape=shape, spacing=spacing, seed=seed, progress=progress, model=model)
         echo(f"{folder}: synthetic cases: {cases}. Next: pkdr data split {folder} --output datalist.json")
 
 

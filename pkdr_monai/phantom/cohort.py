@@ -9,6 +9,7 @@ from __future__ import annotations
 import gzip
 import math
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,11 +22,15 @@ from pkdr_monai.modalities import MODALITIES
 from pkdr_monai.phantom.case import PhantomCase, make_case
 from pkdr_monai.phantom.grid import SHAPE, SPACING, ImageGrid
 from pkdr_monai.phantom.plan import LGG_SHARE
+from pkdr_monai.phantom.wide_case import make_wide_case, wide_grade
 
 __all__ = ["PhantomCase", "make_case", "write_cohort"]
 
 RECORD = "phantom.json"
 MODEL_VERSION = 1  # raise it when the same seed gives other bytes
+WIDE_VERSION = 1  # the same for the wide setting
+MODELS = ("brats2018", "wide")
+HEALTHY_FOLDER = "healthy"  # of the wide setting's heads without a tumour
 COMPRESSION = 1  # noise does not compress: more effort costs time and saves little
 
 
@@ -36,6 +41,7 @@ def write_cohort(
     spacing: Sequence[float] = SPACING,
     seed: int = 0,
     progress: Callable[[int, int], None] | None = None,
+    model: str = "brats2018",
 ) -> list[Path]:
     """Write a synthetic cohort: ``HGG/<name>/<name>_{t1,t1ce,t2,flair,seg}.nii.gz`` and ``LGG/...``.
 
@@ -49,6 +55,8 @@ def write_cohort(
         spacing: size of a voxel in millimetres.
         seed: names the cohort.
         progress: called after each case with the number of cases done and in all.
+        model: ``"brats2018"``, whose cases are alike to that data set's, or ``"wide"``, the wide setting: far more
+            varied, with names ``PhantomWide_...`` and, below ``healthy/``, heads without a tumour.
 
     Returns:
         The cases' folders, in order.
@@ -64,10 +72,14 @@ def write_cohort(
     """
     if cases < 1 or seed < 0:
         raise InputError(f"expected at least 1 case and a seed of 0 or more, got {cases} and {seed}.")
+    if model not in MODELS:
+        raise InputError(f"expected a model of {' or '.join(MODELS)}, got {model!r}.")
     ImageGrid(shape, spacing)  # refuses what no case could have before anything is written
     folder = Path(folder)
+    wide = model == "wide"
     recipe = {
-        "model_version": MODEL_VERSION,
+        **({"model": model} if wide else {}),  # version 1's records have no such entry
+        "model_version": WIDE_VERSION if wide else MODEL_VERSION,
         "seed": int(seed),
         "shape": [int(side) for side in shape],
         "spacing": [float(step) for step in spacing],
@@ -75,9 +87,15 @@ def write_cohort(
     _claim(folder, recipe, cases)
     folders = []
     for number in range(cases):
-        grade = _grade(seed, number)
-        folders.append(folder / grade / f"Phantom18_{number:04d}_1")
-        _write_case(folders[-1], seed, number, shape, spacing, grade)
+        case_seed = int(np.random.SeedSequence([seed, number]).generate_state(1, np.uint64)[0])
+        if wide:
+            grade = wide_grade(case_seed).replace("none", HEALTHY_FOLDER)
+            draw = partial(make_wide_case, case_seed, shape, spacing)
+        else:
+            grade = _grade(seed, number)
+            draw = partial(make_case, case_seed, shape, spacing, grade)
+        folders.append(folder / grade / f"{'PhantomWide' if wide else 'Phantom18'}_{number:04d}_1")
+        _write_case(folders[-1], draw)
         if progress is not None:
             progress(number + 1, cases)
     return folders
@@ -111,15 +129,12 @@ def _grade(seed: int, number: int) -> str:
     return "LGG" if math.floor((number + 1) * LGG_SHARE + start) > math.floor(number * LGG_SHARE + start) else "HGG"
 
 
-def _write_case(
-    folder: Path, seed: int, number: int, shape: Sequence[int], spacing: Sequence[float], grade: str
-) -> None:
+def _write_case(folder: Path, draw: Callable[[], PhantomCase]) -> None:
     """Write a case's five files, unless they are there."""
     paths = {kind: folder / f"{folder.name}_{kind}.nii.gz" for kind in (*MODALITIES, "seg")}
     if all(path.exists() for path in paths.values()):
         return
-    case_seed = int(np.random.SeedSequence([seed, number]).generate_state(1, np.uint64)[0])
-    case = make_case(case_seed, shape, spacing, grade)
+    case = draw()
     for kind, path in paths.items():
         image = nib.Nifti1Image(case.label if kind == "seg" else case.images[kind], case.affine)
         image.header.set_xyzt_units("mm")

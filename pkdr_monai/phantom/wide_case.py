@@ -19,7 +19,7 @@ from pkdr_monai.phantom.wide_plan import WidePlan, plan_satellites, plan_wide
 from pkdr_monai.phantom.wide_scanner import BIAS_MM, draw_protocol
 from pkdr_monai.regions import scheme_labels
 
-__all__ = ["WIDE_SHAPE", "WIDE_SPACING", "make_wide_case"]
+__all__ = ["WIDE_SHAPE", "WIDE_SPACING", "make_wide_case", "wide_grade"]
 
 WIDE_SHAPE = (96, 112, 80)
 WIDE_SPACING = (2.0, 2.0, 2.0)
@@ -57,7 +57,7 @@ def make_wide_case(
     if seed < 0:
         raise InputError(f"expected a seed of 0 or more, got {seed}.")
     grid = ImageGrid(shape, spacing)
-    streams = [np.random.Generator(np.random.PCG64(child)) for child in np.random.SeedSequence(seed).spawn(8)]
+    streams = _streams(seed)
     plan_rng, anatomy_rng, tumour_rng, contrast_rng, texture_rng, scanner_rng, image_rng, mask_rng = streams
 
     lattice = Lattice()
@@ -95,9 +95,34 @@ def make_wide_case(
         label=grid.place(brain, label),
         tissue=grid.place(brain, tissue),
         affine=grid.affine,
-        grade="none" if plan.main is None else plan.main.grade,
+        grade=_grade(plan),
         has_et=bool((label == LABELS["et"]).any()),
     )
+
+
+def wide_grade(seed: int) -> str:
+    """Return the grade of the patient that :func:`make_wide_case` makes, without making it.
+
+    Args:
+        seed: names the patient, 0 or more.
+
+    Returns:
+        ``"HGG"``, ``"LGG"``, or ``"none"`` for a healthy head.
+
+    Example:
+        >>> wide_grade(7) == make_wide_case(7, (32, 32, 32), (6.0, 6.0, 6.0)).grade
+        True
+    """
+    return _grade(plan_wide(_streams(seed)[0]))
+
+
+def _streams(seed: int) -> list[np.random.Generator]:
+    """Return a generator for each part of a patient."""
+    return [np.random.Generator(np.random.PCG64(child)) for child in np.random.SeedSequence(seed).spawn(8)]
+
+
+def _grade(plan: WidePlan) -> str:
+    return "none" if plan.main is None else plan.main.grade
 
 
 def _merged(foci: list[Tumour]) -> Tumour | None:

@@ -96,8 +96,10 @@ def test_demo_takes_one_number_for_all_axes_or_three(
     monkeypatch.setattr("pkdr_monai.phantom.write_cohort", lambda folder, **options: calls.append(options))
     main(["data", "demo", "demo", "--cases", "8", "--shape", "80,80,64", "--spacing", "2.5"])
     del calls[0]["progress"]
-    assert calls == [{"cases": 8, "shape": (80, 80, 64), "spacing": (2.5, 2.5, 2.5), "seed": 0}]
+    assert calls == [{"cases": 8, "shape": (80, 80, 64), "spacing": (2.5, 2.5, 2.5), "seed": 0, "model": "brats2018"}]
     assert "Next: pkdr data split demo" in capsys.readouterr().out
+    main(["data", "demo", "demo", "--wide"])
+    assert calls[1]["model"] == "wide"
 
 
 def test_check_writes_page_and_fingerprint_of_the_sound_cases(

@@ -7,10 +7,13 @@ import nibabel as nib
 import numpy as np
 import pytest
 
+from pkdr_monai.data import make_data_list
 from pkdr_monai.errors import InputError
 from pkdr_monai.modalities import MODALITIES
+from pkdr_monai.model_card import data_source
 from pkdr_monai.phantom import PhantomCase, make_case, write_cohort
-from pkdr_monai.phantom.cohort import MODEL_VERSION
+from pkdr_monai.phantom.cohort import MODEL_VERSION, WIDE_VERSION
+from pkdr_monai.phantom.wide_case import make_wide_case
 
 SHAPE, SPACING = (32, 33, 34), (5.0, 6.0, 5.0)
 write_small = partial(write_cohort, shape=SHAPE, spacing=SPACING)
@@ -129,6 +132,33 @@ def test_a_folder_with_another_cohort_is_refused(tmp_path, change):
     with pytest.raises(InputError, match=r"holds another synthetic cohort.*Name another folder"):
         write_small(tmp_path, **{"cases": 2, **change})
     assert contents(tmp_path) == before
+
+
+def test_a_wide_cohort_has_the_same_layout_and_names_of_its_own(tmp_path):
+    folders = write_cohort(tmp_path, cases=4, shape=(32, 32, 32), spacing=(6.0, 6.0, 6.0), seed=5, model="wide")
+    assert [folder.name for folder in folders] == [f"PhantomWide_{number:04d}_1" for number in range(4)]
+    assert {folder.parent.name for folder in folders} == {"HGG", "LGG", "healthy"}
+    for folder in folders:
+        label = np.asarray(nib.load(folder / f"{folder.name}_seg.nii.gz").dataobj)
+        assert label.any() or folder.parent.name == "healthy"
+    assert json.loads((tmp_path / "phantom.json").read_text())["recipe"]["model"] == "wide"
+
+
+def test_a_wide_cohort_can_be_split_and_is_synthetic(tmp_path):
+    write_cohort(tmp_path, cases=10, shape=(32, 32, 32), spacing=(6.0, 6.0, 6.0), model="wide")
+    assert data_source(make_data_list(tmp_path))["synthetic"]
+
+
+def test_an_unknown_model_is_refused(tmp_path):
+    with pytest.raises(InputError, match="expected a model of brats2018 or wide"):
+        write_small(tmp_path, model="narrow")
+
+
+def test_the_wide_version_names_the_bytes():
+    case = make_wide_case(1, SHAPE, SPACING)
+    content = b"".join(array.tobytes() for array in (*case.images.values(), case.label))
+    known = {1: "bcf0649341044db6"}
+    assert hashlib.sha256(content).hexdigest()[:16] == known[WIDE_VERSION], "the model changed: raise WIDE_VERSION"
 
 
 def test_a_folder_with_anything_else_is_refused_and_left_alone(tmp_path):

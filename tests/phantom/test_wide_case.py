@@ -49,7 +49,7 @@ def test_two_hundred_patients_are_valid():
         assert not images[:, ~brain].any(), seed
         assert all((image[brain] > 0).mean() > 0.7 for image in images), seed
         assert all(image[brain].std() > 1.0 for image in images), seed
-        assert (images[:, brain] > 0).all(axis=1).mean() > 0.7
+        assert sum((image[brain] > 0).all() for image in images) >= 3  # at most one field of view is too small
         assert not case.label[~brain].any(), seed
         assert case.has_et == (case.label == 4).any()
         assert 400.0 < brain.sum() * 0.064 < 2200.0, seed  # mL
