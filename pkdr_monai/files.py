@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
 import re
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -16,12 +17,17 @@ from pkdr_monai.errors import InputError
 
 __all__ = ["atomic_write", "content_hash", "file_hash", "read_json", "read_object", "remove_unfinished", "write_json"]
 
+UNSUPPORTED = {errno.EPERM, errno.EACCES, errno.EINVAL, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOTTY}
+"""What systems answer to ``chmod`` and ``fsync`` where a file system has no permissions or no such call."""
+
 UNFINISHED = re.compile(r"\..+\.\w{8}\.tmp")
 
 
 @contextmanager
 def atomic_write(path: str | Path, keep: str | Path | None = None) -> Iterator[BinaryIO]:
     """Open ``path`` for writing so that it is replaced at once when the block ends well, and untouched otherwise.
+
+    A file system without permissions, or without ``fsync``, is written to as well as it allows.
 
     A process killed in the block leaves the old file as it was; what it had written stays in a ``.tmp`` file beside it,
     which :func:`remove_unfinished` removes.
@@ -48,10 +54,10 @@ def atomic_write(path: str | Path, keep: str | Path | None = None) -> Iterator[B
         with os.fdopen(handle, "wb") as file:
             yield file
             file.flush()
-            os.fsync(file.fileno())
+            _where_supported(os.fsync, file.fileno())
         umask = os.umask(0)
         os.umask(umask)
-        Path(temporary).chmod(0o666 & ~umask)  # mkstemp is private to its user; a result is not
+        _where_supported(os.chmod, temporary, 0o666 & ~umask)  # mkstemp is private to its user; a result is not
         if keep is not None and path.exists():
             path.replace(keep)
         Path(temporary).replace(path)
@@ -60,6 +66,19 @@ def atomic_write(path: str | Path, keep: str | Path | None = None) -> Iterator[B
         if isinstance(error, OSError) and error.filename is None:
             error.filename = str(path)  # a full disk does not say which file it has no room for
         raise
+
+
+def _where_supported(call: Callable[..., None], *arguments: Any) -> None:
+    """Call a function of the system, and go on where the file system does not have it, as CIFS and FAT do not.
+
+    What such a file system leaves out is safety in a power cut, or permissions; the data is written all the same. An
+    error of the disk itself, such as that it is full, is raised.
+    """
+    try:
+        call(*arguments)
+    except OSError as error:
+        if error.errno not in UNSUPPORTED:
+            raise
 
 
 def remove_unfinished(folder: str | Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import logging
 import os
@@ -17,6 +18,7 @@ except ImportError:  # Windows
 
 __all__ = ["FolderLock"]
 
+ATTEMPTS = 100  # to lock a file that others remove just then; each one that does has finished with the folder
 TAKEN = (errno.EACCES, errno.EAGAIN)
 
 
@@ -52,13 +54,16 @@ class FolderLock:
         if fcntl is None:
             self._warn("this system has none for Python")
             return
-        while not self._lock_the_file():
-            pass
+        for _ in range(ATTEMPTS):
+            if self._lock_the_file():
+                return
+        self._warn("its file system gives one file two numbers")
 
     def give_back(self) -> None:
         """Let others in."""
         if self._file is not None:
-            self._path.unlink(missing_ok=True)  # before the lock goes with the closing: no other process has it yet
+            with contextlib.suppress(OSError):  # some network file systems keep a file that is open
+                self._path.unlink()  # before the lock goes with the closing: no other process has it yet
             self._close()
 
     @property

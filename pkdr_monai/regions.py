@@ -2,24 +2,57 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING
 
 from pkdr_monai.errors import InputError
 
 if TYPE_CHECKING:
+    import numpy as np
     import torch
 
-__all__ = ["LABEL_SCHEMES", "REGIONS", "label_to_regions", "regions_to_label", "scheme_labels"]
+__all__ = [
+    "LABEL_SCHEMES",
+    "REGIONS",
+    "TISSUES",
+    "label_to_regions",
+    "meaning_of",
+    "regions_to_label",
+    "rounded_labels",
+    "scheme_labels",
+    "schemes_with",
+    "whole_labels",
+]
 
 REGIONS: tuple[str, ...] = ("tc", "wt", "et")
 """Channel order of every segmentation here, and MONAI's own: tumour core, whole tumour, enhancing tumour."""
 
 LABEL_SCHEMES: dict[str, dict[str, int]] = {
-    "brats2018": {"ncr": 1, "ed": 2, "et": 4},  # 2012 to 2022
-    "brats2023": {"ncr": 1, "ed": 2, "et": 3},
+    "brats2018": {"ncr": 1, "ed": 2, "et": 4},  # 2017 to 2022
+    "brats2023": {"ncr": 1, "ed": 2, "et": 3},  # every challenge of 2023, also its children
+    "brats2024_gli": {"ncr": 1, "ed": 2, "et": 3, "cavity": 4},  # gliomas after treatment
+    "brats2024_ped": {"et": 1, "ncr": 2, "cyst": 3, "ed": 4},  # children
     "msd": {"ed": 1, "ncr": 2, "et": 3},  # Medical Segmentation Decathlon, Task01
 }
-"""Label values of necrotic core (with non-enhancing tumour), oedema and enhancing tumour; background is 0."""
+"""Label values of the tissues of :data:`TISSUES`; background is 0."""
+
+TISSUES: dict[str, str] = {
+    "ncr": "necrotic or non-enhancing core",
+    "ed": "oedema",
+    "et": "enhancing tumour",
+    "cyst": "cyst",
+    "cavity": "resection cavity",
+}
+"""What the names of tissues mean. A cyst belongs to the tumour core; a resection cavity is no tumour: background."""
+
+CORE = ("et", "ncr", "cyst")
+WHOLE = 1e-3  # what a label may lie off a whole number: a program stored it as float, or scaled it
+
+NOT_WHOLE = (
+    "the label values are not whole numbers, such as {value:g} (interpolated?): resample labels to the nearest voxel, "
+    "or take the label map as it was drawn"
+)
+OUT_OF_RANGE = "the label holds {value:g}: expected whole numbers from 0 to 255"
 
 
 def scheme_labels(label_scheme: str) -> dict[str, int]:
@@ -33,18 +66,88 @@ def scheme_labels(label_scheme: str) -> dict[str, int]:
     return LABEL_SCHEMES[label_scheme]
 
 
+def schemes_with(found: Collection[int]) -> list[str]:
+    """Return the schemes that have all of some label values.
+
+    Example:
+        >>> schemes_with([1, 2, 4])
+        ['brats2018', 'brats2024_gli', 'brats2024_ped']
+    """
+    return [name for name, values in LABEL_SCHEMES.items() if set(found) <= set(values.values())]
+
+
+def meaning_of(found: Sequence[int], label_scheme: str) -> str:
+    """Say what label values mean in a scheme that has them.
+
+    Example:
+        >>> meaning_of([3, 4], "brats2024_gli")
+        '3 is enhancing tumour and 4 is resection cavity'
+    """
+    tissues = {value: TISSUES[tissue] for tissue, value in scheme_labels(label_scheme).items()}
+    return " and ".join(f"{value} is {tissues[value]}" for value in found)
+
+
+def whole_labels(label: np.ndarray) -> np.ndarray:
+    """Return a label map as uint8, its values rounded where they lie within a thousandth of a whole number.
+
+    Args:
+        label: label map of any shape and type.
+
+    Raises:
+        InputError: when a value is no whole number, or not from 0 to 255.
+
+    Example:
+        >>> import numpy as np
+        >>> whole_labels(np.array([0, 3.9999998])).tolist()
+        [0, 4]
+    """
+    import numpy as np
+
+    if label.dtype == np.uint8:
+        return label
+    if label.dtype.kind == "f":
+        rounded = np.rint(label)
+        with np.errstate(invalid="ignore"):  # infinity
+            off = ~(np.abs(label - rounded) <= WHOLE)  # NaN too
+        if off.any():
+            raise InputError(NOT_WHOLE.format(value=float(label[off][0])) + ".")
+        label = rounded
+    outside = (label < 0) | (label > 255)
+    if outside.any():
+        raise InputError(OUT_OF_RANGE.format(value=float(label[outside][0])) + ".")
+    return label.astype(np.uint8)
+
+
+def rounded_labels(label: torch.Tensor) -> torch.Tensor:
+    """Do what :func:`whole_labels` does for a tensor, and leave its type as it is.
+
+    Raises:
+        InputError: when a value is no whole number, or not from 0 to 255.
+    """
+    if label.is_floating_point():
+        rounded = label.round()
+        off = ~((label - rounded).abs() <= WHOLE)
+        if off.any():
+            raise InputError(NOT_WHOLE.format(value=float(label[off].flatten()[0])) + ".")
+        label = rounded
+    outside = (label < 0) | (label > 255)
+    if outside.any():
+        raise InputError(OUT_OF_RANGE.format(value=float(label[outside].flatten()[0])) + ".")
+    return label
+
+
 def label_to_regions(label: torch.Tensor, label_scheme: str = "brats2018") -> torch.Tensor:
     """Turn a label map into the three nested regions.
 
     Args:
-        label: label map, ``(X, Y, Z)`` or ``(1, X, Y, Z)``.
+        label: label map, ``(X, Y, Z)`` or ``(1, X, Y, Z)``; values within a thousandth of a whole number are rounded.
         label_scheme: one of :data:`LABEL_SCHEMES`.
 
     Returns:
         Regions in the order of :data:`REGIONS`, float32 of 0 and 1, ``(3, X, Y, Z)``.
 
     Raises:
-        InputError: when a label is none of the scheme's.
+        InputError: when a label is none of the scheme's, or no whole number.
 
     Example:
         >>> import torch
@@ -56,10 +159,14 @@ def label_to_regions(label: torch.Tensor, label_scheme: str = "brats2018") -> to
     values = scheme_labels(label_scheme)
     if label.ndim == 4:
         label = label[0]
+    label = rounded_labels(label)
     et = label == values["et"]
-    tc = et | (label == values["ncr"])
+    tc = et.clone()
+    for tissue in CORE[1:]:
+        if tissue in values:
+            tc |= label == values[tissue]
     wt = tc | (label == values["ed"])
-    foreign = label[~wt & (label != 0)]
+    foreign = label[~wt & (label != 0) & (label != values.get("cavity", 0))]
     if foreign.numel():
         raise InputError(
             f"label value {float(foreign.flatten()[0]):g} is not in scheme {label_scheme!r} "
@@ -70,6 +177,8 @@ def label_to_regions(label: torch.Tensor, label_scheme: str = "brats2018") -> to
 
 def regions_to_label(regions: torch.Tensor, label_scheme: str = "brats2018") -> torch.Tensor:
     """Turn three binary regions into one label map; a smaller region wins over the larger ones.
+
+    A cyst is written as the core that it belongs to, and a resection cavity never: three regions do not hold them.
 
     Args:
         regions: binary regions in the order of :data:`REGIONS`, ``(3, X, Y, Z)``.

@@ -1,14 +1,66 @@
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 
 from pkdr_monai.errors import InputError
-from pkdr_monai.regions import LABEL_SCHEMES, REGIONS, label_to_regions, regions_to_label, scheme_labels
+from pkdr_monai.regions import (
+    LABEL_SCHEMES,
+    REGIONS,
+    TISSUES,
+    label_to_regions,
+    regions_to_label,
+    rounded_labels,
+    scheme_labels,
+    whole_labels,
+)
 
 
-def test_every_scheme_names_the_three_tissues() -> None:
-    assert all(set(values) == {"ncr", "ed", "et"} for values in LABEL_SCHEMES.values())
+def test_every_scheme_names_the_three_tissues_and_maybe_others() -> None:
+    assert all({"ncr", "ed", "et"} <= set(values) <= set(TISSUES) for values in LABEL_SCHEMES.values())
+
+
+@pytest.mark.parametrize(
+    ("label_scheme", "value", "region"),
+    [
+        ("brats2024_gli", 4, [0, 0, 0]),  # a resection cavity is background
+        ("brats2024_gli", 3, [1, 1, 1]),
+        ("brats2024_ped", 1, [1, 1, 1]),
+        ("brats2024_ped", 2, [1, 1, 0]),
+        ("brats2024_ped", 3, [1, 1, 0]),  # a cyst is core
+        ("brats2024_ped", 4, [0, 1, 0]),
+    ],
+)
+def test_labels_of_2024_are_read_as_their_challenge_defines_them(
+    label_scheme: str, value: int, region: list[int]
+) -> None:
+    label = torch.tensor([0, value]).reshape(2, 1, 1)
+    assert label_to_regions(label, label_scheme)[:, 1, 0, 0].tolist() == region
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_label_within_a_thousandth_of_a_whole_number_is_rounded(dtype: torch.dtype) -> None:
+    label = torch.tensor([0, 1, 2, 4], dtype=dtype).reshape(4, 1, 1)
+    for factor in (0.99999994, 1.0002):
+        assert torch.equal(label_to_regions(label * factor), label_to_regions(label))
+        assert whole_labels((label * factor).numpy()).ravel().tolist() == [0, 1, 2, 4]
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        (3.99, "not whole numbers, such as 3.99"),
+        (float("nan"), "not whole numbers"),
+        (-1.0, "from 0 to 255"),
+        (260, "260"),
+    ],
+)
+def test_label_that_is_no_small_whole_number_is_refused(value: float, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        whole_labels(np.array([0, value]))
+    with pytest.raises(InputError, match=message):
+        rounded_labels(torch.tensor([0, value]))
 
 
 @pytest.mark.parametrize("label_scheme", LABEL_SCHEMES)
@@ -21,7 +73,8 @@ def test_regions_are_nested_and_hold_their_tissues(label_scheme: str) -> None:
 
 @pytest.mark.parametrize("label_scheme", LABEL_SCHEMES)
 def test_label_survives_the_way_to_regions_and_back(label_scheme: str) -> None:
-    values = torch.tensor([0, *scheme_labels(label_scheme).values()])
+    scheme = scheme_labels(label_scheme)
+    values = torch.tensor([0, *(scheme[tissue] for tissue in ("ncr", "ed", "et"))])
     label = values[torch.randint(0, 4, (1, 3, 4, 5), generator=torch.Generator().manual_seed(0))]
     again = regions_to_label(label_to_regions(label, label_scheme), label_scheme)
     assert again.dtype == torch.uint8
@@ -38,7 +91,7 @@ def test_smaller_region_wins_where_predictions_are_not_nested() -> None:
     assert regions_to_label(only_et).item() == 4
 
 
-@pytest.mark.parametrize(("value", "shown"), [(3, "3"), (1.5, "1.5")])
+@pytest.mark.parametrize(("value", "shown"), [(3, "3"), (9, "9")])
 def test_label_of_another_scheme_is_refused_not_made_background(value: float, shown: str) -> None:
     label = torch.tensor([0, value]).reshape(2, 1, 1)
     with pytest.raises(InputError, match=rf"label value {shown} is not in scheme 'brats2018' \(0 and \[1, 2, 4\]\)"):
@@ -46,5 +99,8 @@ def test_label_of_another_scheme_is_refused_not_made_background(value: float, sh
 
 
 def test_unknown_scheme_is_refused_with_the_choices() -> None:
-    with pytest.raises(InputError, match="unknown label_scheme 'brats': choose among brats2018, brats2023, msd"):
+    with pytest.raises(
+        InputError,
+        match="unknown label_scheme 'brats': choose among brats2018, brats2023, brats2024_gli, brats2024_ped, msd",
+    ):
         scheme_labels("brats")

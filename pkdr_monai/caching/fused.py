@@ -16,6 +16,7 @@ from pkdr_monai.data.headers import UnreadableError, read_header, read_voxels
 from pkdr_monai.data.preprocessing import IMAGE, LABEL
 from pkdr_monai.errors import InputError
 from pkdr_monai.networks.blocks import STRIDE
+from pkdr_monai.regions import whole_labels
 
 __all__ = ["load_fused"]
 
@@ -56,7 +57,7 @@ def load_fused(item: Mapping[str, Any], spacing: Sequence[float]) -> dict[str, n
     for channel in arrays[IMAGE]:
         _normalise(channel)
     if labels:
-        arrays[LABEL] = _cut(volumes[-1:], box, np.uint8)
+        arrays[LABEL] = _cut([whole_labels(volumes[-1])], box, np.uint8)
     return arrays
 
 

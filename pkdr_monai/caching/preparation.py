@@ -15,10 +15,11 @@ from pkdr_monai.caching.description import describe
 from pkdr_monai.caching.fused import load_fused
 from pkdr_monai.data.preprocessing import IMAGE, LABEL, preprocessing
 from pkdr_monai.errors import InputError
+from pkdr_monai.regions import rounded_labels
 
 __all__ = ["Preparation"]
 
-VERSION = 1  # raise it when the same files and settings give other arrays
+VERSION = 2  # raise it when the same files and settings give other arrays
 
 
 class Preparation:
@@ -72,7 +73,7 @@ class Preparation:
             arrays = self.transform(dict(item), threading=True)  # a reader is not to be shared among threads
         compact = {IMAGE: _as_float16(torch.as_tensor(arrays[IMAGE]), item)}
         if LABEL in arrays:
-            compact[LABEL] = torch.as_tensor(arrays[LABEL]).to(torch.uint8).contiguous().numpy()
+            compact[LABEL] = rounded_labels(torch.as_tensor(arrays[LABEL])).to(torch.uint8).contiguous().numpy()
         return compact
 
     def _spacing_of_the_bundles_own(self) -> tuple[float, ...] | None:

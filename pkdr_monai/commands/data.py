@@ -2,6 +2,7 @@
 
 import shutil
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -33,6 +34,7 @@ class Data:
         dataset_dir: str,
         *,
         exclude: Sequence[str] = (),
+        label_scheme: str | None = None,
         report: str | None = None,
         fingerprint: str | None = None,
     ) -> None:
@@ -45,15 +47,18 @@ class Data:
         Args:
             dataset_dir: folder of a data set as downloaded: BraTS 2018 to 2024, or the Decathlon's Task01.
             exclude: names of cases to leave out, with commas between them.
+            label_scheme: brats2018, brats2023, brats2024_gli, brats2024_ped or msd, where names do not tell it.
             report: HTML file to write: the problems, figures of the sound cases, and a slice of each.
             fingerprint: JSON file to write: shapes, spacings, intensities and tumour volumes of the sound cases.
         """
         from pkdr_monai.data import Cohort, check_cases, find_cases, problems_table
         from pkdr_monai.data.cases import exclude_cases
+        from pkdr_monai.data.label_schemes import with_label_scheme
         from pkdr_monai.data.problems import errors_among
 
         cohort = find_cases(dataset_dir)
         cases = exclude_cases(cohort.cases, exclude)
+        cohort = with_label_scheme(replace(cohort, cases=tuple(cases)), label_scheme)
         labelled = any(case.label is not None for case in cases)
         progress = ProgressLine("checking")
         problems = check_cases(cases, cohort.folder, cohort.label_scheme, need_label=labelled, progress=progress)
@@ -80,6 +85,7 @@ class Data:
         validation: int | None = None,
         split: str | None = None,
         exclude: Sequence[str] = (),
+        label_scheme: str | None = None,
         force: bool = False,
     ) -> None:
         """Check every case of a data set, divide them 70/10/20, and write the data list that training reads.
@@ -97,6 +103,7 @@ class Data:
             validation: patients that validate in each fold; by default one sixth of all.
             split: a JSON file {"train": [names], "val": [names], "test": [names]} with a division to use instead.
             exclude: names of cases to leave out, with commas between them.
+            label_scheme: brats2018, brats2023, brats2024_gli, brats2024_ped or msd, where names do not tell it.
             force: replace an output file that holds something else.
         """
         from pkdr_monai.data import make_data_list, make_fold_lists
@@ -105,11 +112,11 @@ class Data:
         if folds is None:
             if validation is not None:
                 raise InputError("--validation is the number of validation patients of a fold: it needs --folds.")
-            lists = {Path(output): make_data_list(dataset_dir, seed, split, exclude, progress=progress)}
+            lists = {Path(output): make_data_list(dataset_dir, seed, split, exclude, progress=progress, label_scheme=label_scheme)}
         elif split is not None:
             raise InputError("--folds and --split exclude each other: choose the one or the other.")
         else:
-            found = make_fold_lists(dataset_dir, folds, seed, validation, exclude, progress)
+            found = make_fold_lists(dataset_dir, folds, seed, validation, exclude, progress, label_scheme)
             lists = {fold_file(output, data_list["fold"]): data_list for data_list in found}
         for path, data_list in lists.items():
             _write_once(path, data_list, force)

@@ -74,7 +74,7 @@ def predict(
         blend: constant or gaussian: how windows that overlap are averaged.
         precision: auto, float32 or bfloat16; auto takes bfloat16 where the processor computes in it.
         backend: torch, onnx or openvino; auto takes the fastest that pkdr bundle build checked for the model.
-        label_scheme: labels to write: brats2018, brats2023 or msd; default: those the model learnt from.
+        label_scheme: labels to write, such as brats2023 or msd; default: those the model learnt from.
         min_component: remove connected pieces below this volume in mL; 0 removes nothing.
         save_probabilities: write the probability of each region.
         uncertainty: write the entropy of each region's probability, in bit.

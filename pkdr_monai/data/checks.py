@@ -10,9 +10,12 @@ import numpy as np
 from pkdr_monai.data.cases import Case
 from pkdr_monai.data.grids import differing_grids, read_headers
 from pkdr_monai.data.headers import Header, UnreadableError, read_voxels
+from pkdr_monai.data.label_schemes import cohort_label_problems, label_values
 from pkdr_monai.data.problems import Problem
 from pkdr_monai.data.voxels import image_problems, joint_problems, label_problems
+from pkdr_monai.errors import InputError
 from pkdr_monai.modalities import MODALITIES
+from pkdr_monai.regions import scheme_labels, whole_labels
 
 __all__ = ["Progress", "check_cases"]
 
@@ -28,6 +31,7 @@ def check_cases(
     need_label: bool = True,
     voxels: bool = True,
     progress: Progress | None = None,
+    whole_cohort: bool = True,
 ) -> list[Problem]:
     """Check cases, from missing files to labels outside the brain. A broken file is a problem, never an exception.
 
@@ -39,6 +43,7 @@ def check_cases(
         need_label: whether a case without a label is an error.
         voxels: whether to read the voxels too (about half a second a BraTS case), not only files and headers.
         progress: called after each case with the number done and the total.
+        whole_cohort: whether ``cases`` are all there are, so that what none of them has is worth a warning.
 
     Returns:
         Everything found, in the order of the cases; errors stand in the way of training, warnings do not.
@@ -50,11 +55,10 @@ def check_cases(
         >>> [problem.what for problem in check_cases([Case("a", {})], ".", "brats2018", modalities=["t2"])]
         ['no t2 file', 'no label file']
     """
-    from pkdr_monai.regions import scheme_labels  # here, because it loads torch
-
     values = scheme_labels(label_scheme)
     folder = Path(folder)
     problems: list[Problem] = []
+    found: list[frozenset[int]] = []
     for done, case in enumerate(cases, start=1):
         files = {modality: case.modalities[modality] for modality in modalities if modality in case.modalities}
         if case.label is not None:
@@ -64,9 +68,11 @@ def check_cases(
         differing = list(differing_grids(case, headers))
         problems += unreadable + differing
         if voxels:
-            problems += _check_voxels(case, folder, headers, values, one_grid=not differing)
+            problems += _check_voxels(case, folder, headers, values, found, one_grid=not differing)
         if progress is not None:
             progress(done, len(cases))
+    if whole_cohort:
+        problems += cohort_label_problems(found, label_scheme)
     return problems
 
 
@@ -86,9 +92,17 @@ def _absent_files(case: Case, modalities: Sequence[str], need_label: bool) -> It
 
 @np.errstate(all="ignore")  # means and deviations of numbers that nobody checked yet
 def _check_voxels(
-    case: Case, folder: Path, headers: dict[str, Header], values: dict[str, int], one_grid: bool
+    case: Case,
+    folder: Path,
+    headers: dict[str, Header],
+    values: dict[str, int],
+    found: list[frozenset[int]],
+    one_grid: bool,
 ) -> list[Problem]:
-    """Check the voxels of the files with a sound header: each by itself, and together where they have one grid."""
+    """Check the voxels of the files with a sound header: each by itself, and together where they have one grid.
+
+    The values of a sound label are added to ``found``.
+    """
     problems: list[Problem] = []
     volumes: dict[str, np.ndarray] = {}
     for path in dict.fromkeys(case.files[content] for content in headers):
@@ -102,13 +116,25 @@ def _check_voxels(
     label = volumes.pop("label", None)
     sound = {}
     for modality, image in volumes.items():
-        found = list(image_problems(case, modality, image))
-        problems += found
-        if not found:
+        faults = list(image_problems(case, modality, image))
+        problems += faults
+        if not faults:
             sound[modality] = image
     if label is not None:
-        problems += label_problems(case, label, values)
+        faults = list(label_problems(case, label, values))
+        problems += faults
+        label = _whole_or_none(label)
+        if label is not None and not faults:
+            found.append(label_values(label))
     if sound and one_grid:
         voxel_volume = next(iter(headers.values())).voxel_volume
         problems += joint_problems(case, sound, label, values["et"], voxel_volume)
     return problems
+
+
+def _whole_or_none(label: np.ndarray) -> np.ndarray | None:
+    """Return a label map as uint8; ``None`` where :func:`label_problems` says why it is none."""
+    try:
+        return whole_labels(label)
+    except InputError:
+        return None

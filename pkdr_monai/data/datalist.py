@@ -150,7 +150,7 @@ def require_checked(
         sizes = {content: size for content, size in file_sizes(case, folder).items() if content in read}
         (same if all(recorded.get(content) == sizes[content] for content in sizes) else changed).append(case)
     problems = check_cases(same, folder, data_list["label_scheme"], modalities, voxels=False)
-    problems += check_cases(changed, folder, data_list["label_scheme"], modalities)
+    problems += check_cases(changed, folder, data_list["label_scheme"], modalities, whole_cohort=not same)
     refuse_errors(problems, folder)
 
 

@@ -16,7 +16,7 @@ from pkdr_monai.data.checks import Progress
 from pkdr_monai.data.headers import Header, UnreadableError, describe_shape, read_header, read_voxels
 from pkdr_monai.errors import InputError
 from pkdr_monai.modalities import MODALITIES
-from pkdr_monai.regions import REGIONS, scheme_labels
+from pkdr_monai.regions import REGIONS, scheme_labels, whole_labels
 
 __all__ = ["CaseVolumes", "fingerprint"]
 
@@ -90,7 +90,8 @@ def _read(case: Case, folder: Path) -> CaseVolumes:
         modality: voxels[path] if case.channels is None else voxels[path][..., case.channels[modality]]
         for modality, path in case.modalities.items()
     }
-    return CaseVolumes(images, None if case.label is None else voxels[case.label], headers[0].affine)
+    label = None if case.label is None else whole_labels(voxels[case.label])
+    return CaseVolumes(images, label, headers[0].affine)
 
 
 def _entry(case: Case, volumes: CaseVolumes, values: Mapping[str, int]) -> dict[str, Any]:
@@ -108,7 +109,7 @@ def _entry(case: Case, volumes: CaseVolumes, values: Mapping[str, int]) -> dict[
     if volumes.label is not None:
         millilitres = float(np.prod(spacing)) / 1000
         count = {tissue: int(np.count_nonzero(volumes.label == value)) for tissue, value in values.items()}
-        core = count["et"] + count["ncr"]
+        core = count["et"] + count["ncr"] + count.get("cyst", 0)
         voxels = {"tc": core, "wt": core + count["ed"], "et": count["et"]}
         entry["volumes_ml"] = {region: round(voxels[region] * millilitres, 3) for region in REGIONS}
     return entry

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ from pkdr_monai.data.cases import Case, Cohort, exclude_cases, find_cases
 from pkdr_monai.data.checks import Progress, check_cases
 from pkdr_monai.data.entries import data_list_hash, entry_of
 from pkdr_monai.data.folds import split_folds
+from pkdr_monai.data.label_schemes import with_label_scheme
 from pkdr_monai.data.problems import refuse_errors
 from pkdr_monai.data.splits import FRACTIONS, SECTIONS, read_split, split_cases
 
@@ -23,6 +25,7 @@ def make_data_list(
     exclude: Collection[str] = (),
     fractions: Sequence[float] = FRACTIONS,
     progress: Progress | None = None,
+    label_scheme: str | None = None,
 ) -> dict[str, Any]:
     """Find the cases of a data set, check each, and divide them into training, validation and test.
 
@@ -35,6 +38,8 @@ def make_data_list(
         exclude: names of cases to leave out.
         fractions: parts of training, validation and test cases.
         progress: called after each case is checked with the number done and the total.
+        label_scheme: scheme of the labels, where names and values do not tell it; one of
+            :data:`pkdr_monai.regions.LABEL_SCHEMES`.
 
     Returns:
         The data list, plain data for a JSON file: ``"name"``, ``"label_scheme"``, ``"seed"`` (``None`` with a
@@ -42,8 +47,8 @@ def make_data_list(
         the ``"hash"`` of all but the name.
 
     Raises:
-        InputError: when there is no case, a name is unknown, or the check finds an error; the message is then the
-            table of all that it found.
+        InputError: when there is no case, a name is unknown, the label scheme cannot be told, or the check finds an
+            error; the message is then the table of all that it found.
     """
     cohort, cases = _cases(folder, exclude)
     if split is None:
@@ -51,6 +56,7 @@ def make_data_list(
     else:
         sections = read_split(split, cases, exclude)
     used = [cases[name] for section in SECTIONS for name in sections[section]]
+    cohort = with_label_scheme(replace(cohort, cases=tuple(used)), label_scheme)
     refuse_errors(check_cases(used, cohort.folder, cohort.label_scheme, progress=progress), cohort.folder)
     return _listed(cohort, cases, sections, {"seed": seed if split is None else None})
 
@@ -62,6 +68,7 @@ def make_fold_lists(
     validation: int | None = None,
     exclude: Collection[str] = (),
     progress: Progress | None = None,
+    label_scheme: str | None = None,
 ) -> list[dict[str, Any]]:
     """Find the cases of a data set, check each, and divide them into folds: one data list for each.
 
@@ -72,6 +79,7 @@ def make_fold_lists(
         validation: patients of each fold that validate; see :func:`pkdr_monai.data.folds.split_folds`.
         exclude: names of cases to leave out.
         progress: called after each case is checked with the number done and the total.
+        label_scheme: as for :func:`make_data_list`.
 
     Returns:
         Data lists as :func:`make_data_list` returns them, with the number of their ``"fold"``, from 0, and of all
@@ -81,6 +89,7 @@ def make_fold_lists(
         InputError: as :func:`make_data_list`, and when the cases are too few for the folds.
     """
     cohort, cases = _cases(folder, exclude)
+    cohort = with_label_scheme(replace(cohort, cases=tuple(cases.values())), label_scheme)
     divided = split_folds(list(cases.values()), folds, seed, validation)
     refuse_errors(
         check_cases(list(cases.values()), cohort.folder, cohort.label_scheme, progress=progress), cohort.folder

@@ -16,9 +16,11 @@ from monai.utils import ensure_tuple
 from pkdr_monai.data.headers import UnreadableError, read_header, read_voxels
 from pkdr_monai.errors import InputError
 from pkdr_monai.modalities import MODALITIES, channel_indices
-from pkdr_monai.regions import label_to_regions, regions_to_label
+from pkdr_monai.regions import label_to_regions, regions_to_label, rounded_labels
 
 __all__ = ["LabelToRegionsd", "LoadModalitiesd", "RegionsToLabeld", "SelectChannelsd"]
+
+LABELS = ("label", "truth")  # keys under which the bundle's configs load label maps
 
 Data = Mapping[Hashable, Any]
 
@@ -29,7 +31,8 @@ class LoadModalitiesd(LoadImaged, ThreadUnsafe):
     MONAI 1.6.1's ``NibabelReader`` remembers the files of its last ``read`` and pairs them with the images in
     ``get_data``. Two threads that share it, as those of a ``CacheDataset`` do, can pair four images with the one file
     of a label map, and three modalities vanish without a word. A transform marked ``ThreadUnsafe`` is copied for each
-    thread instead. It takes the arguments of ``LoadImaged``.
+    thread instead. It takes the arguments of ``LoadImaged``. Label maps, under ``"label"`` or ``"truth"``, are rounded
+    to whole numbers, see :func:`pkdr_monai.regions.whole_labels`.
 
     Raises:
         InputError: when a file cannot be read, with its case and what is wrong with it.
@@ -38,11 +41,15 @@ class LoadModalitiesd(LoadImaged, ThreadUnsafe):
     def __call__(self, data: Data, reader: ImageReader | None = None) -> dict[Hashable, Any]:
         """Return the entry with images in place of their files."""
         try:
-            return super().__call__(data, reader)
+            entry = super().__call__(data, reader)
+            for key in self.key_iterator(entry):
+                if key in LABELS:  # here, because the next step may make uint8 of 3.9999998, which would be 3
+                    entry[key] = _with_metadata_of(entry[key], rounded_labels(_plain(entry[key])))
+            return entry
         except Exception as error:  # whatever a reader meets in a broken file
             files = [path for key in self.key_iterator(data) for path in ensure_tuple(data[key])]
             what = _first_unreadable(files) or (str(error).splitlines() or [type(error).__name__])[0]
-            raise InputError(f"case {data.get('case', 'without a name')}: {what}.") from error
+            raise InputError(f"case {data.get('case', 'without a name')}: {what.rstrip('.')}.") from error
 
 
 class SelectChannelsd(MapTransform):

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 
 from pkdr_monai.data.cases import Case
 from pkdr_monai.data.problems import Problem
+from pkdr_monai.errors import InputError
+from pkdr_monai.regions import LABEL_SCHEMES, meaning_of, schemes_with, whole_labels
 
 __all__ = ["image_problems", "joint_problems", "label_problems"]
 
@@ -15,6 +17,7 @@ __all__ = ["image_problems", "joint_problems", "label_problems"]
 # of the brain, the cropped FLAIR of one case 66 %.
 LABEL_OUTSIDE = 0.01  # part of the labelled voxels that may lie where an image is 0, since brain masks are not exact
 BRAIN_COVERED = 0.90  # part of the brain, as all modalities show it, that each should show
+SHOWN = 5  # values of a label in a message
 SMALL_ET = 1000.0  # mm³; below, one voxel more or less moves Dice by much
 
 
@@ -29,7 +32,7 @@ def image_problems(case: Case, modality: str, image: np.ndarray) -> Iterator[Pro
         yield Problem(case.name, where, f"{modality} is 0 everywhere", "replace it by the right file")
 
 
-def label_problems(case: Case, label: np.ndarray, values: dict[str, int]) -> Iterator[Problem]:
+def label_problems(case: Case, label: np.ndarray, values: Mapping[str, int]) -> Iterator[Problem]:
     """Yield what is wrong with the label by itself: values that its scheme does not have, or no tumour at all.
 
     Args:
@@ -38,16 +41,34 @@ def label_problems(case: Case, label: np.ndarray, values: dict[str, int]) -> Ite
         values: label values of its scheme, by the name of the tissue.
     """
     where = case.label or "."
-    known = np.isin(label, [0, *values.values()])
-    if not known.all():
-        foreign = ", ".join(f"{value:g}" for value in np.unique(label[~known])[:5])
-        what = f"the label holds {foreign}; expected 0, {', '.join(map(str, sorted(values.values())))}"
-        fix = (
-            "enhancing tumour is 4 beside files named as in BraTS 2018 (_t1ce), 3 as in 2023 (-t1c): rename or relabel"
-        )
+    try:
+        label = whole_labels(label)
+    except InputError as error:
+        what, _, fix = str(error).rstrip(".").partition(": ")
         yield Problem(case.name, where, what, fix)
-    elif not label.any():
+        return
+    found = frozenset(np.unique(label[label != 0]).tolist())
+    if not found:
         yield Problem(case.name, where, "the label is empty: no voxel is tumour", "replace it, or exclude the case")
+    elif not found <= set(values.values()):
+        yield Problem(case.name, where, *_foreign_values(found, values))
+
+
+def _foreign_values(found: frozenset[int], values: Mapping[str, int]) -> tuple[str, str]:
+    """Say which values a scheme does not have, and what they mean in the schemes that have them."""
+    if len(found) == 1:
+        (value,) = found
+        if value not in {value for scheme in LABEL_SCHEMES.values() for value in scheme.values()}:
+            what = f"the label is a mask of 0 and {value}, not a label map of tissues"
+            return what, "a mask tells of one region only: take the label map of the data set"
+    foreign = sorted(found - set(values.values()))
+    shown = ", ".join(map(str, foreign[:SHOWN]))
+    expected = ", ".join(map(str, sorted(values.values())))
+    meanings = [f"{meaning_of(foreign, name)} in {name}" for name in schemes_with(found)]
+    if not meanings:
+        return f"the label holds {shown}; expected 0, {expected}", "no known scheme has these values: relabel the case"
+    fix = f"{'; '.join(meanings)}: name the scheme that the data set's documents give, with --label_scheme"
+    return f"the label holds {shown}; expected 0, {expected}", fix
 
 
 def joint_problems(

@@ -20,7 +20,7 @@ from pkdr_monai.reporting.scans import canonical
 
 __all__ = ["Thumbnails", "write_fingerprint_page"]
 
-CODES = {"ncr": 1, "ed": 2, "et": 3}  # of the tissues in a thumbnail
+CODES = {"ncr": 1, "ed": 2, "et": 3, "cyst": 1, "cavity": 0}  # of the tissues in a thumbnail, as regions hold them
 
 
 class Thumbnails:

@@ -11,7 +11,7 @@ import numpy as np
 from pkdr_monai.data.cases import Case
 from pkdr_monai.data.headers import UnreadableError, read_header, read_voxels
 from pkdr_monai.errors import InputError
-from pkdr_monai.regions import label_to_regions
+from pkdr_monai.regions import label_to_regions, whole_labels
 
 __all__ = ["Predicted", "Scan", "canonical", "read_canonical", "read_scan", "regions_of"]
 
@@ -122,4 +122,4 @@ def regions_of(label: np.ndarray, label_scheme: str) -> np.ndarray:
     """Return the regions of a label map, bool, ``(3, X, Y, Z)``."""
     import torch  # here, so that a report without images does not wait for it
 
-    return label_to_regions(torch.from_numpy(label.astype(np.int16)), label_scheme).numpy() > 0
+    return label_to_regions(torch.from_numpy(whole_labels(label)), label_scheme).numpy() > 0

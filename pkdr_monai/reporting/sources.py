@@ -8,6 +8,7 @@ from pathlib import Path
 
 from pkdr_monai.data import Case, Cohort, find_cases, load_data_list
 from pkdr_monai.data.entries import case_of
+from pkdr_monai.data.label_schemes import with_label_scheme
 from pkdr_monai.data.splits import SECTIONS
 from pkdr_monai.errors import InputError
 from pkdr_monai.modalities import MODALITIES
@@ -98,7 +99,7 @@ def open_sources(
 
 def _cohort(dataset_dir: str | Path, data_list_file: str | Path | None) -> Cohort:
     if data_list_file is None:
-        return find_cases(dataset_dir)
+        return with_label_scheme(find_cases(dataset_dir))
     data_list = load_data_list(data_list_file)
     cases = tuple(case_of(entry) for section in SECTIONS for entry in data_list[section])
     return Cohort(Path(dataset_dir), cases, data_list["label_scheme"])

@@ -6,6 +6,7 @@ import pytest
 from pkdr_monai.data.cases import Case
 from pkdr_monai.data.problems import Problem
 from pkdr_monai.data.voxels import image_problems, joint_problems, label_problems
+from pkdr_monai.regions import LABEL_SCHEMES
 
 CASE = Case("a", {name: f"a_{name}.nii" for name in ("t1", "t1ce", "t2", "flair")}, "a_seg.nii")
 SCHEME = {"ncr": 1, "ed": 2, "et": 4}
@@ -51,13 +52,47 @@ def test_modality_of_zeros_is_an_error() -> None:
     assert (problem.what, problem.severity) == ("t2 is 0 everywhere", "error")
 
 
-@pytest.mark.parametrize(("value", "shown"), [(3, "3"), (255, "255"), (1.5, "1.5"), (-1, "-1"), (np.nan, "nan")])
+@pytest.mark.parametrize(("value", "shown"), [(3, "3"), (255, "255")])
 def test_label_value_outside_the_scheme_is_named(value: float, shown: str) -> None:
     label = head()[1].astype(np.float32)
     label[4, 4, 4] = value
     (problem,) = label_problems(CASE, label, SCHEME)
     assert problem.what == f"the label holds {shown}; expected 0, 1, 2, 4"
     assert problem.severity == "error"
+
+
+@pytest.mark.parametrize("value", [1.5, 3.99, np.nan, np.inf, -1, 300])
+def test_label_value_that_is_no_whole_number_from_0_to_255_is_named(value: float) -> None:
+    label = head()[1].astype(np.float32)
+    label[4, 4, 4] = value
+    (problem,) = label_problems(CASE, label, SCHEME)
+    assert f"{value:g}" in problem.what
+    assert ("(interpolated?)" in problem.what) == (value not in (-1, 300))
+
+
+@pytest.mark.parametrize("factor", [0.99999994, 1.0002])
+def test_label_that_a_program_stored_as_float_is_sound(factor: float) -> None:
+    assert not list(label_problems(CASE, head()[1].astype(np.float32) * np.float32(factor), SCHEME))
+
+
+@pytest.mark.parametrize(
+    ("values", "scheme", "what", "fix"),
+    [
+        ([0, 255], "brats2018", "a mask of 0 and 255", "take the label map of the data set"),
+        ([0, 100], "brats2023", "a mask of 0 and 100", "take the label map of the data set"),
+        ([0, 1, 2, 4], "brats2023", "holds 4; expected 0, 1, 2, 3", "4 is resection cavity in brats2024_gli"),
+        ([0, 1, 2, 4], "brats2023", "holds 4; expected 0, 1, 2, 3", "4 is enhancing tumour in brats2018"),
+        ([0, 1, 2, 3, 4], "brats2023", "holds 4; expected 0, 1, 2, 3", "4 is oedema in brats2024_ped"),
+        ([0, 1, 2, 3], "brats2018", "holds 3; expected 0, 1, 2, 4", "3 is cyst in brats2024_ped"),
+        ([0, 1, 9], "brats2018", "holds 9; expected 0, 1, 2, 4", "no known scheme"),
+    ],
+)
+def test_foreign_labels_are_explained_by_the_schemes_that_have_them(
+    values: list[int], scheme: str, what: str, fix: str
+) -> None:
+    (problem,) = label_problems(CASE, np.array(values), LABEL_SCHEMES[scheme])
+    assert what in problem.what
+    assert fix in problem.fix
 
 
 def test_empty_label_is_an_error() -> None:
