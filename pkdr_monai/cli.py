@@ -15,8 +15,8 @@ from pkdr_monai.commands.info import info
 from pkdr_monai.commands.predict import predict
 from pkdr_monai.commands.report import report
 from pkdr_monai.commands.train import train
-from pkdr_monai.errors import INTERRUPTED_EXIT_CODE, describe_interruption, plain_error_in
-from pkdr_monai.terminal import Plan, did_you_mean, run_plan
+from pkdr_monai.errors import INTERRUPTED_EXIT_CODE, describe_interruption, plain_error_in, replace_unwritable
+from pkdr_monai.terminal import Plan, did_you_mean, run_plan, settle_switches
 
 __all__ = ["main"]
 
@@ -56,8 +56,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
         SystemExit: with 2 after bad input and 1 after a run that could not go on, of which one sentence tells on the
             standard error; 130 after Ctrl-C.
     """
+    replace_unwritable()
+    words = sys.argv[1:] if arguments is None else arguments
     try:
-        run_plan(fire.Fire(Commands(), command=arguments, name="pkdr", serialize=_silent))
+        commands = Commands()
+        run_plan(fire.Fire(commands, command=settle_switches(words, commands), name="pkdr", serialize=_silent))
         sys.stdout.flush()
     except fire.core.FireExit as stop:
         if stop.code:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import io
 import logging
 import os
 import re
@@ -11,7 +12,16 @@ import threading
 from collections.abc import Sequence
 from types import TracebackType
 
-__all__ = ["InputError", "Interruption", "RunError", "describe_interruption", "plain_error_in", "some", "speak_plainly"]
+__all__ = [
+    "InputError",
+    "Interruption",
+    "RunError",
+    "describe_interruption",
+    "plain_error_in",
+    "replace_unwritable",
+    "some",
+    "speak_plainly",
+]
 
 INTERRUPTED_EXIT_CODE = 130
 PLACES = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)  # a disk or a folder is at fault
@@ -110,6 +120,16 @@ def _thread_excepthook(arguments: threading.ExceptHookArgs) -> None:
         logging.getLogger("pkdr_monai").warning(str(plain))
 
 
+def replace_unwritable() -> None:
+    """Let the standard streams replace what their encoding cannot write, so that no message ends the work.
+
+    ``±`` on a stream of ASCII becomes ``\\xb1``. Names of files on the disk are untouched.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
 def speak_plainly() -> None:
     """Make this process end with one sentence when a plain error reaches the top, and with the error's exit code.
 
@@ -117,6 +137,7 @@ def speak_plainly() -> None:
     in ``initialize``, because ``python -m monai.bundle run`` has no such manners of its own. Every other error keeps
     its stack trace.
     """
+    replace_unwritable()
     sys.excepthook = _excepthook
     threading.excepthook = _thread_excepthook
 

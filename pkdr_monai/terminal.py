@@ -12,12 +12,15 @@ from typing import Any
 
 import fire
 
-__all__ = ["Plan", "ProgressLine", "did_you_mean", "echo", "run_plan", "verb"]
+from pkdr_monai.arguments import switch
+
+__all__ = ["Plan", "ProgressLine", "did_you_mean", "echo", "run_plan", "settle_switches", "verb"]
 
 fire.decorators.FIRE_METADATA = (
     "_fire_metadata"  # under its own name, fire lists it as a sub-command in every help text
 )
 
+SWITCHES = ("resume",)  # settings of the bundle's configs that are on or off
 PROGRESS_SECONDS = 5.0  # between two lines of progress, where there is no terminal that shows one line growing
 
 
@@ -56,6 +59,51 @@ def verb(**parsers: Callable[[str], Any]) -> Callable[[Callable[..., None]], Cal
         return plan
 
     return decorate
+
+
+def settle_switches(words: Sequence[str], commands: object) -> list[str]:
+    """Give every switch on a command line its value, so that one may stand before a word that is not its own.
+
+    Fire takes the word behind ``--fast`` for its value; of ``--fast scans`` this makes ``--fast=True scans``.
+
+    Args:
+        words: the command line.
+        commands: what fire begins with.
+
+    Example:
+        >>> class Commands:
+        ...     @verb(fast=switch)
+        ...     def predict(self, scan, fast=False): ...
+        >>> settle_switches(["predict", "--fast", "scan", "--fast", "false"], Commands())
+        ['predict', '--fast=True', 'scan', '--fast=false']
+    """
+    component, count = commands, 0
+    while count < len(words) and not inspect.isroutine(component) and not words[count].startswith("-"):
+        component, count = getattr(component, words[count].replace("-", "_"), None), count + 1
+    parsers = fire.decorators.GetParseFns(component)["named"] if inspect.isroutine(component) else {}
+    switches = {name for name, parser in parsers.items() if parser is switch}
+    known = list(inspect.signature(component).parameters) if inspect.isroutine(component) else []
+    settled, rest = list(words[:count]), list(words[count:])
+    while rest:
+        word = rest.pop(0)
+        if word == "--":  # what follows is fire's own
+            return [*settled, word, *rest]
+        name = _long_name(word, known)
+        if name in switches or (name in SWITCHES and "settings" in known):
+            value = rest.pop(0) if rest and rest[0].lower() in ("true", "false") else "True"
+            word = f"{word}={value}"
+        settled.append(word)
+    return settled
+
+
+def _long_name(word: str, known: Sequence[str]) -> str | None:
+    """Return the option that a word names: ``--dry-run``, or ``-q`` where one alone begins so."""
+    if word.startswith("--"):
+        return word[2:].replace("-", "_")
+    if len(word) == 2 and word[0] == "-":
+        begin = [name for name in known if name[0] == word[1]]
+        return begin[0] if len(begin) == 1 else None
+    return None
 
 
 def did_you_mean(word: str, component: object) -> str | None:

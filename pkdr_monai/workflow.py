@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from fire.parser import DefaultParseValue
 from yaml import YAMLError
 
 from pkdr_monai.errors import InputError
 
-__all__ = ["command_line", "find_configs", "load_configs", "run_bundle"]
+__all__ = ["as_config_text", "command_line", "find_configs", "load_configs", "run_bundle"]
 
 
 def run_bundle(run_id: str, configs: Sequence[Path], options: Mapping[str, Any]) -> None:
@@ -25,7 +27,8 @@ def run_bundle(run_id: str, configs: Sequence[Path], options: Mapping[str, Any])
     from monai.bundle import ConfigWorkflow
 
     files = [str(config) for config in configs]
-    workflow = ConfigWorkflow(config_file=files, workflow_type="train", run_id=run_id, **options)
+    settings = {key: as_config_text(value) for key, value in options.items()}
+    workflow = ConfigWorkflow(config_file=files, workflow_type="train", run_id=run_id, **settings)
     workflow.initialize()
     workflow.run()
     workflow.finalize()
@@ -60,10 +63,34 @@ def command_line(run_id: str, configs: Sequence[Path], options: Mapping[str, Any
     Example:
         >>> print(command_line("training", [Path("configs/train.json")], {"modality": "t2"}))
         python -m monai.bundle run training --config_file "['configs/train.json']" --modality t2
+        >>> print(command_line("training", [], {"run_name": "2024"}))
+        python -m monai.bundle run training --config_file "[]" --run_name '"2024"'
     """
     files = ",".join(f"'{file}'" for file in configs)
-    words = [f"--{key} {shlex.quote(str(value))}" for key, value in options.items()]
+    words = [f"--{key} {shlex.quote(_as_word(value))}" for key, value in options.items()]
     return " ".join([f'python -m monai.bundle run {run_id} --config_file "[{files}]"', *words])
+
+
+def as_config_text(value: Any) -> Any:
+    """Return a value that a config keeps as it is: MONAI reads ``#`` in any text as the separator of its ids.
+
+    Expressions and references, which begin with ``$``, ``@`` or ``%``, are left alone.
+
+    Example:
+        >>> print(as_config_text("out#2"))
+        $'out\\x232'
+    """
+    if not isinstance(value, str) or "#" not in value or value.startswith(("$", "@", "%")):
+        return value
+    return "$" + repr(value).replace("#", r"\x23").replace("@", r"\x40")
+
+
+def _as_word(value: Any) -> str:
+    """Write a value as a word that MONAI's command line reads as that value, and text as text."""
+    value = as_config_text(value)
+    if isinstance(value, str) and not isinstance(DefaultParseValue(value), str):
+        return json.dumps(value)
+    return str(value)
 
 
 def find_configs() -> Path:

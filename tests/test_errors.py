@@ -112,3 +112,18 @@ def test_hook_is_set_only_on_demand(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(threading, "excepthook", threading.excepthook)
     speak_plainly()
     assert sys.excepthook is not sys.__excepthook__
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "cp1252", "utf-8"])
+def test_a_message_that_a_stream_cannot_write_does_not_end_the_work(encoding: str) -> None:
+    code = (
+        "import logging, os, sys; from pkdr_monai.errors import speak_plainly; speak_plainly(); "
+        "logging.basicConfig(stream=sys.stdout); "
+        r"name = 'Łukasz ± ' + os.fsdecode(b'caf\xe9_t2.nii.gz'); "
+        "print(name); sys.stderr.write(name); logging.getLogger('pkdr_monai').warning(name)"
+    )
+    environment = {**os.environ, "PYTHONIOENCODING": encoding}
+    result = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, check=True)
+    assert b"Logging error" not in result.stderr
+    assert result.stdout.count(b"ukasz") == 2
+    assert b"ukasz" in result.stderr

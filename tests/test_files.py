@@ -138,3 +138,37 @@ def test_json_too_deep_to_read_is_refused_by_name(tmp_path: Path) -> None:
     (tmp_path / "a.json").write_text("[" * 100_000)
     with pytest.raises(InputError, match=r"a\.json is not valid JSON"):
         read_json(tmp_path / "a.json")
+
+
+@pytest.mark.parametrize("call", ["chmod", "fsync"])
+@pytest.mark.parametrize("number", [errno.EPERM, errno.EINVAL, errno.ENOTSUP, errno.ENOSYS])
+def test_a_file_system_without_permissions_or_sync_is_written_to_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: str, number: int
+) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(os, call, refuse)
+    write_json(tmp_path / "a.json", {"whole": True})
+    write_json(tmp_path / "a.json", {"whole": "again"})
+    assert read_json(tmp_path / "a.json") == {"whole": "again"}
+    assert [path.name for path in tmp_path.iterdir()] == ["a.json"]
+
+
+@pytest.mark.parametrize("number", [errno.EIO, errno.ENOSPC])
+def test_a_disk_that_fails_at_sync_is_not_passed_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    def fail(*_: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(os, "fsync", fail)
+    with pytest.raises(OSError, match=os.strerror(number)):
+        write_json(tmp_path / "a.json", {})
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_name_in_bytes_that_are_no_utf_8_survives_json(tmp_path: Path) -> None:
+    name = os.fsdecode(b"caf\xe9_t2.nii.gz")
+    write_json(tmp_path / "a.json", {"file": name})
+    assert os.fsencode(read_json(tmp_path / "a.json")["file"]) == b"caf\xe9_t2.nii.gz"

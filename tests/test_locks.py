@@ -94,3 +94,25 @@ def test_a_system_without_such_locks_is_said_to_be_one(
     monkeypatch.setattr(locks, "fcntl", None)
     with FolderLock(tmp_path, REFUSAL):
         assert "cannot be locked (this system has none for Python)" in caplog.text
+
+
+@pytest.mark.skipif(locks.fcntl is None, reason="no fcntl")
+def test_a_mount_that_numbers_one_file_twice_does_not_keep_us_waiting(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("os.path.samestat", lambda *_: False)
+    with FolderLock(tmp_path, REFUSAL):
+        assert "cannot be locked (its file system gives one file two numbers)" in caplog.text
+
+
+@pytest.mark.skipif(locks.fcntl is None, reason="no fcntl")
+def test_a_mount_that_keeps_open_files_does_not_spoil_the_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def busy(*_: object, **__: object) -> None:
+        raise OSError(16, "Device or resource busy")
+
+    lock = FolderLock(tmp_path, REFUSAL)
+    lock.take()
+    monkeypatch.setattr(Path, "unlink", busy)
+    lock.give_back()
+    monkeypatch.undo()
+    FolderLock(tmp_path, REFUSAL).take()

@@ -2,7 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from pkdr_monai.terminal import ProgressLine, run_plan, verb
+from pkdr_monai.cli import Commands
+from pkdr_monai.terminal import ProgressLine, run_plan, settle_switches, verb
 
 
 def test_verb_does_nothing_until_its_plan_is_run() -> None:
@@ -49,3 +50,24 @@ def test_progress_on_a_terminal_is_one_line_that_vanishes(
     progress(1, 2)
     progress(2, 2)
     assert capsys.readouterr().err == "\r\x1b[Kchecking: 1 of 2 cases, about 1 s left\r\x1b[K"
+
+
+@pytest.mark.parametrize(
+    ("words", "settled"),
+    [
+        ("predict --fast scans -o out", "predict --fast=True scans -o out"),
+        ("predict -q scans -o out", "predict -q=True scans -o out"),
+        ("predict scans --tta -o out --force", "predict scans --tta=True -o out --force=True"),
+        ("predict --fast false scans -o out", "predict --fast=false scans -o out"),
+        ("predict --fast=true scans", "predict --fast=true scans"),
+        ("predict --save-probabilities a.nii -o out", "predict --save-probabilities=True a.nii -o out"),
+        ("data split --force folder --seed 1", "data split --force=True folder --seed 1"),
+        ("train --dry_run student --resume true", "train --dry_run=True student --resume=true"),
+        ("train --resume student", "train --resume=True student"),
+        ("predict scans -- --help", "predict scans -- --help"),
+        ("unknown --fast scans", "unknown --fast scans"),
+        ("", ""),
+    ],
+)
+def test_a_switch_may_stand_anywhere(words: str, settled: str) -> None:
+    assert settle_switches(words.split(), Commands()) == settled.split()

@@ -1,6 +1,6 @@
 """``pkdr train``: train a teacher or a student, with every setting of the bundle as an option."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ from pkdr_monai.terminal import echo, verb
 
 __all__ = ["train"]
 
+TEXTS = ("run_name", "output_dir", "ckpt_dir", "evaluation_dir")  # by default expressions, which do not tell
 OVERLAYS: dict[str, list[str]] = {"student": [], "teacher": ["train_teacher.json"]}
 
 
@@ -47,9 +48,16 @@ def train(
         raise InputError(f"cannot train {what!r}: expected teacher or student.")
     folder = find_configs()
     files = [folder / name for name in ("train.json", *OVERLAYS[what])] + [Path(overlay) for overlay in overlays]
-    read = {key: DefaultParseValue(value) for key, value in settings.items()}
-    check_overrides(load_configs(files), read)
+    configured = load_configs(files)
+    read = {key: value if _is_text(configured, key) else DefaultParseValue(value) for key, value in settings.items()}
+    check_overrides(configured, read)
     options: dict[str, Any] = {"dataset_dir": dataset_dir, "data_list_file": data_list_file, **read}
     echo(command_line("training", files, options))
     if not dry_run:
         run_bundle("training", files, options)
+
+
+def _is_text(configured: Mapping[str, Any], key: str) -> bool:
+    """Whether a setting is text, of which 2024 and 1e3 are to stay what was written."""
+    value = configured.get(key)
+    return key in TEXTS or (isinstance(value, str) and not value.startswith(("$", "@", "%")))

@@ -71,7 +71,7 @@ def write_report(folder: str | Path, tables_file: str | Path) -> list[Path]:
         save_figure(draw(), path)
     readme = folder / "README.md"
     with atomic_write(readme) as file:
-        file.write(_text(study, tables, figures).encode())
+        file.write(_text(study, tables, figures).encode(errors="backslashreplace"))
     return [readme, *paths]
 
 

@@ -35,7 +35,7 @@ def load_data_list(path: str | Path) -> dict[str, Any]:
     Raises:
         InputError: when the file is absent, is no data list, or was changed since.
     """
-    data_list = read_json(path)
+    data_list = read_json(str(path))  # MONAI's command line makes a number of 2018
     if not isinstance(data_list, dict) or not {"label_scheme", "hash", *SECTIONS} <= set(data_list):
         raise InputError(f"{path} is not a data list: expected label_scheme, hash, {', '.join(SECTIONS)}. {WRITE_IT}")
     if data_list["label_scheme"] not in tuple(LABEL_SCHEMES) or not all(
@@ -82,10 +82,11 @@ def training_items(
     if not data_list[section]:
         raise InputError(f"the data list has no {section} case. Give it some: `pkdr data split ... --split FILE`.")
     items = []
+    folder = Path(str(dataset_dir))  # MONAI's command line makes a number of 2018
     for case in map(case_of, data_list[section]):
-        item = _item(case, Path(dataset_dir), modalities)
+        item = _item(case, folder, modalities)
         if need_label or case.label is not None:
-            item[label_key] = _existing_file(case, Path(dataset_dir), "label")
+            item[label_key] = _existing_file(case, folder, "label")
         item["scheme"] = data_list["label_scheme"]  # under a short name: MONAI takes "label_..." for metadata
         items.append(item)
     return items
@@ -116,6 +117,8 @@ def inference_items(
         >>> [[Path(path).name for path in item["image"]] for item in inference_items(folder, ["t2"])]
         [['ann_t2.nii.gz'], ['bob_t2w.nii.gz']]
     """
+    if isinstance(folder_or_files, int | float):  # what MONAI's command line makes of the folder 2018
+        folder_or_files = str(folder_or_files)
     if isinstance(folder_or_files, str | Path) and Path(folder_or_files).is_dir():
         cohort = find_cases(folder_or_files)
         items = [_item(case, cohort.folder, modalities) for case in cohort.cases]
@@ -142,7 +145,7 @@ def require_checked(
     Raises:
         InputError: with a table of what is wrong.
     """
-    folder, read = Path(dataset_dir), (*modalities, "label")
+    folder, read = Path(str(dataset_dir)), (*modalities, "label")
     same: list[Case] = []
     changed: list[Case] = []
     for entry in (*data_list["training"], *data_list["validation"]):

@@ -110,7 +110,7 @@ def spread_grades(grades: dict[str, str | None], seed: int) -> list[str]:
     """
 
     def chance(patient: str) -> str:
-        return hashlib.sha256(f"{seed}:{patient}".encode()).hexdigest()
+        return hashlib.sha256(f"{seed}:{patient}".encode(errors="backslashreplace")).hexdigest()
 
     strata = defaultdict(list)
     for patient in sorted(grades, key=chance):

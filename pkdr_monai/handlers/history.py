@@ -103,4 +103,4 @@ class History:
         for row in self.rows:
             writer.writerow({name: f"{value:.6g}" for name, value in row.items()})
         with atomic_write(self.path) as file:
-            file.write(text.getvalue().encode())
+            file.write(text.getvalue().encode(errors="backslashreplace"))

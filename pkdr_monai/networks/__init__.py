@@ -1,5 +1,6 @@
 """The V-Net, its heads, and the Distiller that trains it beside a frozen teacher."""
 
+from pkdr_monai.networks.blocks import require_roi_size
 from pkdr_monai.networks.description import build_network, describe_network
 from pkdr_monai.networks.distiller import Distiller
 from pkdr_monai.networks.folding import fold_batch_norm, inference_copy
@@ -21,4 +22,5 @@ __all__ = [
     "inference_copy",
     "load_weights",
     "read_tensors",
+    "require_roi_size",
 ]

@@ -2,11 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 import torch.nn.functional as F
 from torch import nn
 
-__all__ = ["CONVOLUTIONS", "KERNEL_SIZE", "STRIDE", "convolutions", "crop_to", "pad_to_stride", "scaling"]
+from pkdr_monai.errors import InputError
+
+__all__ = [
+    "CONVOLUTIONS",
+    "KERNEL_SIZE",
+    "STRIDE",
+    "convolutions",
+    "crop_to",
+    "pad_to_stride",
+    "require_roi_size",
+    "scaling",
+]
 
 CONVOLUTIONS = (1, 2, 3, 3, 3)
 """Convolutions a level of the V-Net, from full resolution down to the bottleneck."""
@@ -74,6 +87,28 @@ def pad_to_stride(x: torch.Tensor, in_channels: int, stride: int) -> torch.Tenso
     if max(excess) > 0:
         x = F.pad(x, [0, excess[2], 0, excess[1], 0, excess[0]])
     return x
+
+
+def require_roi_size(roi_size: int | Sequence[int]) -> None:
+    """Refuse a window that the networks cannot see, before anything is loaded.
+
+    Args:
+        roi_size: sides of the crop or window in voxels; one number stands for all three.
+
+    Raises:
+        InputError: when it is not three whole numbers of at least 16.
+
+    Example:
+        >>> require_roi_size([8, 8, 8])  # doctest: +ELLIPSIS
+        Traceback (most recent call last):
+        ...
+        pkdr_monai.errors.InputError: expected a roi_size of three whole numbers of at least 16, ..., got [8, 8, 8].
+    """
+    sides = [roi_size] * 3 if isinstance(roi_size, int) else list(roi_size)
+    if len(sides) != 3 or not all(isinstance(side, int) and side >= STRIDE for side in sides):
+        raise InputError(
+            f"expected a roi_size of three whole numbers of at least {STRIDE}, such as [64, 64, 48], got {roi_size}."
+        )
 
 
 def crop_to(feature: torch.Tensor, x: torch.Tensor) -> torch.Tensor:

@@ -41,7 +41,7 @@ def write_page(path: str | Path, template: str, scripts: tuple[str, ...], conten
     text = render(template, scripts, content)
     try:
         with atomic_write(path) as file:
-            file.write(text.encode())
+            file.write(text.encode(errors="backslashreplace"))
     except OSError as error:
         raise InputError(f"cannot write {path}: {error.strerror or error}. Choose another place for it.") from error
     return path
@@ -94,5 +94,5 @@ def _asset(name: str) -> str:
 
 
 def _source(text: str) -> str:
-    digest = hashlib.sha256(text.encode()).digest()
+    digest = hashlib.sha256(text.encode(errors="backslashreplace")).digest()
     return f"'sha256-{base64.b64encode(digest).decode()}'"

@@ -168,3 +168,16 @@ def test_a_header_that_contradicts_itself_is_read_as_monai_reads_it(
     item = rewritten(items[0], tmp_path, contradict)
     assert load_fused(item, SPACING) is None
     assert_equal_to(chain((3.0, 3.0, 3.0)), item, load_fused(item, (3.0, 3.0, 3.0)))
+
+
+def test_a_label_stored_as_float_is_that_of_the_chain(
+    items: list[dict[str, Any]], preprocessing: Compose, tmp_path: Path
+) -> None:
+    label = nib.load(items[0]["label"])
+    scaled = np.asarray(label.dataobj).astype(np.float32) * np.float32(0.99999994)  # 4 becomes 3.9999998
+    nib.save(nib.Nifti1Image(scaled, label.affine), tmp_path / "seg.nii.gz")
+    item = {**items[0], "label": str(tmp_path / "seg.nii.gz")}
+    arrays = load_fused(item, SPACING)
+    assert arrays is not None
+    assert set(np.unique(arrays["label"])) == set(np.unique(np.asarray(label.dataobj)))
+    assert_equal_to(preprocessing, item, arrays)

@@ -1,13 +1,18 @@
 from __future__ import annotations
 
+import shlex
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
+from fire.parser import DefaultParseValue
+from monai.bundle import ConfigParser
 
 from pkdr_monai.cli import main
+from pkdr_monai.errors import plain_error_in
+from pkdr_monai.workflow import find_configs, load_configs
 from tests.conftest import exit_code
 
 
@@ -68,3 +73,45 @@ def test_input_error_within_the_bundle_is_one_sentence(tmp_path: Path) -> None:
     assert finished.returncode == 2
     assert finished.stderr.splitlines()[-1].startswith(f"error: cannot read {absent}")
     assert "Traceback" not in finished.stderr
+
+
+@pytest.mark.parametrize(
+    ("option", "text"),
+    [
+        ("run_name", "2024"),
+        ("run_name", "1e3"),
+        ("output_dir", "7"),
+        ("output_dir", "out#2"),
+        ("dataset_dir", "2018"),
+        ("data_list_file", "007"),
+        ("ckpt_dir", "[1]"),
+        ("teacher_checkpoint", "2024"),
+    ],
+)
+def test_text_stays_text_here_and_in_the_printed_command(
+    runs: list[Any], capsys: pytest.CaptureFixture[str], option: str, text: str
+) -> None:
+    main(["train", "student", f"--{option}", text])
+    assert runs[0][2][option] == text
+    words = shlex.split(capsys.readouterr().out)
+    printed = DefaultParseValue(words[words.index(f"--{option}") + 1])  # as MONAI's command line reads it
+    parser = ConfigParser({option: printed})
+    assert parser.get_parsed_content(option) == text
+
+
+@pytest.mark.parametrize(("name", "folder"), [(2024, "runs/2024"), ("a", "runs/a")])
+def test_a_number_that_monai_makes_of_a_name_is_text_again_in_the_config(name: Any, folder: str) -> None:
+    parser = ConfigParser(load_configs([find_configs() / "train.json"]))
+    parser.update({"run_name": name})
+    assert parser.get_parsed_content("output_dir") == folder
+    assert parser.get_parsed_content("ckpt_dir") == f"{folder}/models"
+    parser.update({"output_dir": 7})
+    assert parser.get_parsed_content("ckpt_dir") == "7/models"
+
+
+def test_a_crop_that_the_network_cannot_see_is_one_sentence() -> None:
+    parser = ConfigParser(load_configs([find_configs() / "train.json"]))
+    parser.update({"roi_size": [8, 8, 8]})
+    with pytest.raises(RuntimeError) as caught:
+        parser.get_parsed_content("initialize")
+    assert "a roi_size of three whole numbers of at least 16" in str(plain_error_in(caught.value))

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+import nibabel as nib
+import numpy as np
 import pytest
 import torch
 from monai.data import CacheDataset, MetaTensor
@@ -107,3 +109,18 @@ def test_images_that_cannot_be_stacked_are_named_by_their_case(
     files = [str(folder / "001" / f"001_{modality}.nii.gz") for modality in ("t1", "t2")]
     with pytest.raises(InputError, match=r"^case 001: "):
         LoadModalitiesd("image")({"case": "001", "image": files})
+
+
+@pytest.mark.parametrize("key", ["label", "truth"])
+def test_label_stored_as_float_is_whole_before_a_cast_would_truncate_it(tmp_path: Path, key: str) -> None:
+    values = np.array([0, 1, 2, 4], np.float32).reshape(4, 1, 1)
+    nib.save(nib.Nifti1Image(values * np.float32(0.99999994), np.eye(4)), tmp_path / "a_seg.nii.gz")
+    loaded = LoadModalitiesd(key)({key: str(tmp_path / "a_seg.nii.gz")})[key]
+    assert loaded.to(torch.uint8).flatten().tolist() == [0, 1, 2, 4]
+    assert np.allclose(loaded.affine, np.eye(4))
+
+
+def test_interpolated_label_is_refused_with_its_case(tmp_path: Path) -> None:
+    nib.save(nib.Nifti1Image(np.full((2, 2, 2), 0.37, np.float32), np.eye(4)), tmp_path / "a_seg.nii.gz")
+    with pytest.raises(InputError, match=r"case ann: the label values are not whole numbers, such as 0.37"):
+        LoadModalitiesd("label")({"case": "ann", "label": str(tmp_path / "a_seg.nii.gz")})
