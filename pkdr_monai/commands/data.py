@@ -112,7 +112,11 @@ class Data:
         if folds is None:
             if validation is not None:
                 raise InputError("--validation is the number of validation patients of a fold: it needs --folds.")
-            lists = {Path(output): make_data_list(dataset_dir, seed, split, exclude, progress=progress, label_scheme=label_scheme)}
+            lists = {
+                Path(output): make_data_list(
+                    dataset_dir, seed, split, exclude, progress=progress, label_scheme=label_scheme
+                )
+            }
         elif split is not None:
             raise InputError("--folds and --split exclude each other: choose the one or the other.")
         else:
