@@ -17,8 +17,10 @@ class DescriptorHead(nn.Module):
     """Describe an image by one vector of length 1, for student and teacher each by a head of its own; both learn.
 
     The mean of the last decoder feature over all voxels, then two linear layers with a ReLU between them, the second
-    without bias. Widths are those of PMKL's public code. It pools a window of 40 voxels a side at stride 1 over crops
-    of 80; the mean over the whole crop is the equivalent taken, which suits any crop.
+    without bias. Widths are those of PMKL's public code, in which neither layer has a bias, so that its descriptor does
+    not depend on the feature's scale; the first layer's was kept here for the results recorded with it. The code pools
+    a window of 40 voxels a side at stride 1 over crops of 80; the mean over the whole crop is the equivalent taken,
+    which suits any crop.
 
     Args:
         in_channels: channels of the decoder feature.

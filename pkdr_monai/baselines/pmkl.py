@@ -35,7 +35,7 @@ class PMKLLoss(_Loss):
         ckd_weight: weight of the contrastive distillation, 0 or more.
         temperature: T of the regularised distillation, above 0; no :math:`T^2`.
         margin: distance beyond which the descriptors of two images no longer repel each other, above 0.
-        convention: ``"regions"``, three sigmoids, or ``"softmax"``, the four classes of the original.
+        convention: ``"regions"``, three sigmoids, or ``"softmax"``, four classes (the original: five).
 
     Attributes:
         weights: the weight of each term, by name.

@@ -1,4 +1,4 @@
-"""Four exclusive classes instead of three nested regions: what KD-Net's, PMKL's and ProtoKD's own lineage trains on."""
+"""Four exclusive classes instead of three nested regions, as ProtoKD's lineage trains on; PMKL's code has five."""
 
 from __future__ import annotations
 

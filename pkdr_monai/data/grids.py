@@ -13,6 +13,7 @@ from pkdr_monai.data.problems import Problem
 
 __all__ = ["differing_grids", "read_headers"]
 
+CHANNELS = 8  # at most in a one-hot label: BraTS has five classes; more are volumes of something else
 SHIFT = 0.1  # of a voxel's edge, by which a label may lie off its images: programs round affines differently
 
 
@@ -33,6 +34,8 @@ def read_headers(case: Case, folder: Path, files: Mapping[str, str]) -> tuple[di
         contents = [content for content in files if files[content] == path]
         try:
             header = read_header(folder / path)
+            if contents == ["label"]:
+                _refuse_one_hot(header)
             _require_dimensions(header, {} if contents == ["label"] else case.channels or {})
             headers.update(dict.fromkeys(contents, header))
         except UnreadableError as error:
@@ -58,6 +61,13 @@ def differing_grids(case: Case, headers: Mapping[str, Header]) -> Iterator[Probl
         else:
             continue
         yield Problem(case.name, case.files[content], what, f"resample it to {reference}, or mend its header")
+
+
+def _refuse_one_hot(header: Header) -> None:
+    """Name a label that has a channel for each tissue or region, which is no label map."""
+    if len(header.shape) == 4 and 1 < header.shape[3] <= CHANNELS:
+        what = f"its shape is {describe_shape(header.shape)}: {header.shape[3]} channels, as of a one-hot label"
+        raise UnreadableError(what, "write one label map (X, Y, Z) with the values of a label scheme")
 
 
 def _require_dimensions(header: Header, channels: Mapping[str, int]) -> None:

@@ -80,3 +80,11 @@ def test_volume_of_other_dimensions_is_a_problem(
     headers, problems = read_headers(case, tmp_path, case.modalities)
     assert not headers
     assert [problem.what for problem in problems] == [f"its shape is {expected}"]
+
+
+@pytest.mark.parametrize("channels", [2, 3, 4, 5])
+def test_one_hot_label_is_named(tmp_path: Path, save_nifti: Callable[..., None], channels: int) -> None:
+    save_nifti(tmp_path / "a_seg.nii.gz", np.zeros((4, 4, 4, channels), np.uint8))
+    headers, (problem,) = read_headers(Case("a", {}, "a_seg.nii.gz"), tmp_path, {"label": "a_seg.nii.gz"})
+    assert not headers
+    assert f"{channels} channels, as of a one-hot label" in problem.what
