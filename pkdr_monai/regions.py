@@ -17,6 +17,7 @@ __all__ = [
     "TISSUES",
     "label_to_regions",
     "meaning_of",
+    "nested_regions",
     "regions_to_label",
     "rounded_labels",
     "scheme_labels",
@@ -202,3 +203,26 @@ def regions_to_label(regions: torch.Tensor, label_scheme: str = "brats2018") -> 
     label[tc] = values["ncr"]
     label[et] = values["et"]
     return label[None]
+
+
+def nested_regions(regions: torch.Tensor) -> torch.Tensor:
+    """Return three binary regions as a label map holds them: ET is part of TC, and TC of WT.
+
+    The result is what :func:`label_to_regions` reads from the map that :func:`regions_to_label` writes.
+
+    Args:
+        regions: binary regions in the order of :data:`REGIONS`, ``(3, X, Y, Z)``, each cut by itself.
+
+    Returns:
+        The nested regions, of the same shape and dtype.
+
+    Example:
+        >>> import torch
+        >>> nested_regions(torch.tensor([[0, 1, 0], [0, 0, 1], [1, 0, 0]])).tolist()
+        [[1, 1, 0], [1, 1, 1], [1, 0, 0]]
+    """
+    import torch
+
+    tc, wt, et = regions
+    tc = torch.maximum(tc, et)
+    return torch.stack([tc, torch.maximum(wt, tc), et])

@@ -12,6 +12,10 @@ from pkdr_monai.comparison.study import Study
 
 __all__ = ["facts_table", "runs_table"]
 
+SCORING = {
+    "nested": "as the label map holds them: ET is part of TC, and TC of WT",
+    "channels": "each output cut at 0.5 by itself, not as the label map holds them",
+}
 WEIGHTS = {"best": "of the best validation", "last": "of the last epoch"}
 
 
@@ -24,6 +28,7 @@ def facts_table(study: Study) -> str:
         "cases": f"{sizes}; division {study.split_hash[:12]}",
         "folds": "; ".join(f"{number}: {_sizes(fold)}" for number, fold in enumerate(study.folds)),
         "scored": f"the {study.scored} cases" + (", those of all folds pooled" if study.folds else ""),
+        "regions": "; ".join(sorted({SCORING[result.scoring] for result in study.results})),
         "weights": ", ".join(sorted({WEIGHTS.get(r.checkpoint, r.checkpoint) for r in study.results})),
         "budget": _plain(study.budget),
         "seeds": ", ".join(str(seed) for seed in sorted({result.seed for result in study.results})),

@@ -34,6 +34,7 @@ KINDS: dict[str, tuple[type, ...]] = {
     "environment": (dict,),
     "cases": (dict,),
 }
+SCORINGS = ("nested", "channels")
 AGAIN = "Delete the file and run it again."
 
 
@@ -59,6 +60,8 @@ class Result:
         environment: versions and hardware.
         cases: for each case ``"dice"`` (0 to 1) and ``"hd95"`` (mm), each by region.
         fold: number of the fold in cross-validation; ``None`` where there is a single division.
+        scoring: ``"nested"`` for the regions of the label map, ``"channels"`` for each output cut by itself, as in all
+            results that do not say.
     """
 
     path: Path
@@ -78,6 +81,7 @@ class Result:
     environment: Mapping[str, Any]
     cases: Mapping[str, Mapping[str, Mapping[str, float]]]
     fold: int | None = None
+    scoring: str = "channels"
 
 
 def read_results(folder: str | Path) -> tuple[Result, ...]:
@@ -106,6 +110,9 @@ def _read(path: Path) -> Result:
     if not isinstance(record.get("fold"), int | NoneType):
         raise InputError(f"{path}: expected fold to be a number, got {record['fold']!r}. {AGAIN}")
     values = {name: record[name] for name in KINDS} | {"fold": record.get("fold")}
+    values["scoring"] = record.get("scoring", "channels")
+    if values["scoring"] not in SCORINGS:
+        raise InputError(f"{path}: expected scoring to be {' or '.join(SCORINGS)}, got {values['scoring']!r}. {AGAIN}")
     return Result(path, **{**values, "cells": tuple(record["cells"]), "modality": _modality(path, record["modality"])})
 
 
@@ -138,7 +145,7 @@ def _refuse_mixtures(results: Sequence[Result]) -> None:
     tested: dict[str, Result] = {}
     for other in results:
         first = folds.setdefault(other.fold, other)
-        _refuse_pair(first, other, ("split_hash", "checkpoint"))
+        _refuse_pair(first, other, ("split_hash", "checkpoint", "scoring"))
         different = sorted(first.cases.keys() ^ other.cases.keys())
         if different:
             raise InputError(
@@ -146,7 +153,7 @@ def _refuse_mixtures(results: Sequence[Result]) -> None:
                 "Evaluate both on the same cases."
             )
     for other in folds.values():
-        _refuse_pair(results[0], other, ("checkpoint",))
+        _refuse_pair(results[0], other, ("checkpoint", "scoring"))
         twice = sorted(tested.keys() & other.cases.keys())
         if twice or (None in folds and len(folds) > 1):
             first = tested[twice[0]] if twice else folds[None]

@@ -16,9 +16,9 @@ from monai.utils import ensure_tuple
 from pkdr_monai.data.headers import UnreadableError, read_header, read_voxels
 from pkdr_monai.errors import InputError
 from pkdr_monai.modalities import MODALITIES, channel_indices
-from pkdr_monai.regions import label_to_regions, regions_to_label, rounded_labels
+from pkdr_monai.regions import label_to_regions, nested_regions, regions_to_label, rounded_labels
 
-__all__ = ["LabelToRegionsd", "LoadModalitiesd", "RegionsToLabeld", "SelectChannelsd"]
+__all__ = ["LabelToRegionsd", "LoadModalitiesd", "NestedRegionsd", "RegionsToLabeld", "SelectChannelsd"]
 
 LABELS = ("label", "truth")  # keys under which the bundle's configs load label maps
 
@@ -114,6 +114,25 @@ class LabelToRegionsd(MapTransform):
         for key in self.key_iterator(entry):
             scheme = entry.get("scheme", self.label_scheme)
             entry[key] = _with_metadata_of(entry[key], label_to_regions(_plain(entry[key]), scheme))
+        return entry
+
+
+class NestedRegionsd(MapTransform):
+    """Turn binary regions TC, WT, ET that were each cut by itself into those of the label map that they make.
+
+    A segmentation is scored as it is written: a voxel of the enhancing tumour belongs to the core and the whole tumour
+    as well. :func:`~pkdr_monai.regions.nested_regions` says how.
+
+    Args:
+        keys: keys of regions, ``(3, X, Y, Z)``.
+        allow_missing_keys: leave entries without the key as they are.
+    """
+
+    def __call__(self, data: Data) -> dict[Hashable, Any]:
+        """Return the entry with nested regions."""
+        entry = dict(data)
+        for key in self.key_iterator(entry):
+            entry[key] = _with_metadata_of(entry[key], nested_regions(_plain(entry[key])))
         return entry
 
 

@@ -31,6 +31,7 @@ BOOKKEEPING = (
 PATCH_SIZE = "patch_size"
 """Setting of a budget that is no setting of ``train.json``: side of a patch in voxels, for the methods with patches."""
 
+NESTING = "pkdr_monai.data.transforms.NestedRegionsd"
 PATCH_NETWORK = "pkdr_monai.networks.PatchVNet"
 PATCH_LOSS = "pkdr_monai.losses.PatchSelectionLoss"
 PKDR_LOSS = "pkdr_monai.losses.PKDRLoss"
@@ -104,6 +105,8 @@ class Cell:
         config = self.with_budget(budget).get()
         for engine in ("train", "validate"):
             config[engine].pop("handlers", None)
+        if config.get("scoring") == "channels":
+            _forget_nesting(config)
         own = {key.split("#")[0] for overlay in self.overlays for key in _read(overlay)}
         used = {key: config[key] for key in _reachable(config, {*ROOTS, *own})}
         return content_hash({"config": used, **further})
@@ -199,6 +202,15 @@ class Repository:
 @functools.cache
 def _read(overlay: Path) -> dict[str, Any]:
     return ConfigParser.load_config_file(str(overlay))
+
+
+def _forget_nesting(config: dict[str, Any]) -> None:
+    """Take out what scores label maps, where it is off: results from before it was there keep their hash."""
+    config.pop("scoring")
+    postprocessing = config["validate"]["postprocessing"]
+    postprocessing["transforms"] = [
+        transform for transform in postprocessing["transforms"] if transform.get("_target_") != NESTING
+    ]
 
 
 def _reachable(config: Mapping[str, Any], start: set[str]) -> set[str]:

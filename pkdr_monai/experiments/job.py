@@ -48,6 +48,7 @@ def _result(job: Job, modality: str, seconds: float) -> dict[str, Any]:
         "seed": job.seed,
         **({} if job.study.fold is None else {"fold": job.study.fold}),
         "checkpoint": "best",
+        "scoring": job.study.budget.get("scoring", "nested"),
         "config_hash": job.settings_hash,
         "split_hash": job.study.split_hash,
         "teacher": job.teacher and job.teacher.settings_hash,

@@ -14,7 +14,13 @@ from monai.transforms import Compose, EnsureChannelFirstd, LoadImaged
 from monai.transforms.traits import ThreadUnsafe
 
 from pkdr_monai.data import find_cases
-from pkdr_monai.data.transforms import LabelToRegionsd, LoadModalitiesd, RegionsToLabeld, SelectChannelsd
+from pkdr_monai.data.transforms import (
+    LabelToRegionsd,
+    LoadModalitiesd,
+    NestedRegionsd,
+    RegionsToLabeld,
+    SelectChannelsd,
+)
 from pkdr_monai.errors import InputError
 from pkdr_monai.modalities import MODALITIES
 
@@ -124,3 +130,13 @@ def test_interpolated_label_is_refused_with_its_case(tmp_path: Path) -> None:
     nib.save(nib.Nifti1Image(np.full((2, 2, 2), 0.37, np.float32), np.eye(4)), tmp_path / "a_seg.nii.gz")
     with pytest.raises(InputError, match=r"case ann: the label values are not whole numbers, such as 0.37"):
         LoadModalitiesd("label")({"case": "ann", "label": str(tmp_path / "a_seg.nii.gz")})
+
+
+def test_nested_regions_are_those_of_the_label_map_that_is_written() -> None:
+    regions = (torch.rand(3, 5, 6, 7, generator=torch.Generator().manual_seed(0)) > 0.5).float()
+    written = RegionsToLabeld("pred", "brats2023")({"pred": MetaTensor(regions, affine=torch.eye(4) * 2)})
+    read = LabelToRegionsd("pred", "brats2023")(written)["pred"]
+    nested = NestedRegionsd("pred")({"pred": MetaTensor(regions, affine=torch.eye(4) * 2)})["pred"]
+    assert torch.equal(nested.as_tensor(), read.as_tensor())
+    assert torch.equal(nested.affine, torch.eye(4, dtype=torch.float64) * 2)
+    assert not torch.equal(nested.as_tensor(), regions)

@@ -117,3 +117,30 @@ def test_teacher_that_nothing_trains_is_refused(repository: Repository, tmp_path
 
 def test_only_uhved_is_trained_once_and_evaluated_on_each_subset(repository: Repository) -> None:
     assert [name for name, cell in repository.cells.items() if cell.serves_subsets] == ["table1/uhved"]
+
+
+def test_scores_of_each_channel_have_the_hash_from_before_label_maps_were_scored(repository: Repository) -> None:
+    cell = repository.cells["table1/unimodal"]
+    nested, channels = cell.settings_hash({}), cell.settings_hash({"scoring": "channels"})
+    assert nested != channels
+    assert cell.settings_hash({"scoring": "nested"}) == nested
+
+
+@pytest.mark.parametrize(
+    ("name", "settings"),
+    [
+        ("table1/unimodal", {"network_def#patch_size", "loss#patch_selection"}),
+        ("table1/pkdr", {"network_def#patch_size", "loss#patch_selection", "teacher_def#patch_size"}),
+        ("table1/kdnet", set()),
+        ("controls/protokd_pkdr_teacher", {"teacher_def#patch_size"}),
+        ("controls/monai_vnet", set()),
+        ("controls/patch_size_8", set()),
+    ],
+)
+def test_patch_size_of_a_budget_reaches_what_has_patches(repository: Repository, name: str, settings: set[str]) -> None:
+    cell = repository.cells[name]
+    found = cell.patch_settings({"patch_size": 8}).keys() - (
+        {"teacher_def#patch_size"} if name == "table1/unimodal" else set()
+    )
+    assert found == settings
+    assert cell.patch_settings({}) == {}
