@@ -2,10 +2,16 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
 
-from pkdr_monai.experiments import Job, Study
+import pytest
+
+from pkdr_monai.data.entries import data_list_hash
+from pkdr_monai.errors import InputError
+from pkdr_monai.experiments import Job, Repository, Study, make_plan
 from pkdr_monai.files import read_json, write_json
-from tests.experiments.conftest import finish
+from tests.experiments.conftest import finish, make_study
 
 Plan = Callable[..., list[Job]]
 
@@ -82,3 +88,45 @@ def test_commands_are_lines_for_a_shell(plan: Plan) -> None:
     assert training[:5] == ["python", "-m", "monai.bundle", "run", "training"]
     assert evaluating[4] == "evaluating"
     assert training[training.index("--modality") + 1] == "t2"
+
+
+@pytest.fixture
+def folded(tmp_path: Path) -> Study:
+    """A study of three folds with one division of cases that are nowhere in each."""
+    study = replace(make_study(tmp_path), cohort={"kind": "folder", "folder": "nowhere", "folds": 3})
+    for part in study.parts:
+        data_list = {"label_scheme": "brats2018", "seed": 0, "fold": part.fold}
+        data_list |= {section: [{"case": f"{section}{part.fold}"}] for section in ("training", "validation", "test")}
+        write_json(part.data_list_file, data_list | {"hash": data_list_hash(data_list)})
+    return study
+
+
+def test_every_fold_has_its_own_runs_and_teacher(repository: Repository, folded: Study) -> None:
+    jobs = make_plan(repository, folded, repository.select("table1/pkdr"), ["t2"], [0])
+    assert [job.name for job in jobs] == [
+        f"{name}_seed0_fold{fold}" for fold in range(3) for name in ("bundle_teacher_all", "table1_pkdr_t2")
+    ]
+    assert [jobs[2 * fold + 1].teacher for fold in range(3)] == jobs[::2]
+    assert len({job.settings_hash for job in jobs}) == 2  # the settings are the same, the cases are not
+    assert len({job.study.split_hash for job in jobs}) == 3
+    assert jobs[-1].training[2]["data_list_file"].endswith("datalist_fold2.json")
+    assert jobs[-1].result_file("t2").name == "table1_pkdr_t2_seed0_fold2_on_t2.json"
+    assert jobs[-1].result_file("t2").parent == folded.results / "runs"
+
+
+def test_some_folds_can_be_run_alone(repository: Repository, folded: Study) -> None:
+    cells = repository.select("table1/unimodal")
+    assert [job.study.fold for job in make_plan(repository, folded, cells, ["t2"], [0], [2])] == [2]
+    with pytest.raises(InputError, match="study tiny has no fold 3: its folds are 0 to 2"):
+        make_plan(repository, folded, cells, ["t2"], [0], [0, 3])
+
+
+def test_study_without_folds_has_none_to_choose(repository: Repository, study: Study) -> None:
+    with pytest.raises(InputError, match="no fold 0: it has a single division"):
+        make_plan(repository, study, repository.select("table1/unimodal"), ["t2"], [0], [0])
+
+
+def test_record_of_folds_counts_the_pooled_test_cases(folded: Study) -> None:
+    record = folded.record()
+    assert (record["cases"], len(record["folds"]), record["folds"][1]["cases"]["training"]) == ({"test": 3}, 3, 1)
+    assert record["split_hash"] not in [fold["split_hash"] for fold in record["folds"]]
