@@ -13,7 +13,6 @@ __all__ = [
     "channel_indices",
     "expand_modalities",
     "modality_name",
-    "modality_of_suffix",
     "parse_modalities",
 ]
 
@@ -35,16 +34,6 @@ ALIASES: dict[str, str] = {
     "t2flair": "flair",
 }
 """Names that BraTS (2012 to 2024), the Decathlon and hospitals give the modalities, in lower case."""
-
-
-def modality_of_suffix(suffix: str) -> str | None:
-    """Return the modality that the last part of a file name stands for, or ``None``.
-
-    Example:
-        >>> modality_of_suffix("T2W"), modality_of_suffix("t2f"), modality_of_suffix("seg")
-        ('t2', 'flair', None)
-    """
-    return ALIASES.get(suffix.lower())
 
 
 def parse_modalities(text: str | Iterable[str]) -> tuple[str, ...]:

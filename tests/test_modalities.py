@@ -3,22 +3,12 @@ from __future__ import annotations
 import pytest
 
 from pkdr_monai.errors import InputError
-from pkdr_monai.modalities import ALIASES, MODALITIES, channel_indices, modality_of_suffix, parse_modalities
+from pkdr_monai.modalities import ALIASES, MODALITIES, channel_indices, parse_modalities
 
 
 def test_every_alias_stands_for_a_modality_and_is_in_lower_case() -> None:
     assert set(ALIASES.values()) == set(MODALITIES)
     assert all(alias == alias.lower() for alias in ALIASES)
-
-
-@pytest.mark.parametrize(("suffix", "modality"), [("T1CE", "t1ce"), ("t1c", "t1ce"), ("T2W", "t2"), ("t2f", "flair")])
-def test_suffixes_are_known_in_any_letter_case(suffix: str, modality: str) -> None:
-    assert modality_of_suffix(suffix) == modality
-
-
-@pytest.mark.parametrize("suffix", ["seg", "", "t3", "0000"])
-def test_other_suffixes_are_no_modality(suffix: str) -> None:
-    assert modality_of_suffix(suffix) is None
 
 
 @pytest.mark.parametrize(

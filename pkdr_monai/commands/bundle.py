@@ -1,5 +1,7 @@
 """``pkdr bundle``: build the bundle's zip, with or without weights, and verify one."""
 
+import shlex
+
 from pkdr_monai.arguments import switch, triple
 from pkdr_monai.errors import InputError
 from pkdr_monai.files import file_hash
@@ -53,7 +55,7 @@ class Bundle:
             build_bundle(path, name, source, run, demonstration, weights_url, check_shape, tell=echo)
         except OSError as error:
             raise InputError(f"cannot write {error.filename}: {error.strerror}. Choose another --output.") from error
-        echo(f"{path}: SHA-256 {file_hash(path)}. Next: pkdr bundle verify {path}")
+        echo(f"{path}: SHA-256 {file_hash(path)}. Next: pkdr bundle verify {shlex.quote(str(path))}")
 
     @verb()
     def verify(self, bundle: str, *, schema: str | None = None) -> None:

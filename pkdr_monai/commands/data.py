@@ -1,5 +1,6 @@
 """``pkdr data``: find, check and divide the cases of a data set, or write a synthetic one."""
 
+import shlex
 import shutil
 from collections.abc import Sequence
 from dataclasses import replace
@@ -84,6 +85,7 @@ class Data:
         folds: int | None = None,
         validation: int | None = None,
         split: str | None = None,
+        patients: str | None = None,
         exclude: Sequence[str] = (),
         label_scheme: str | None = None,
         force: bool = False,
@@ -102,6 +104,8 @@ class Data:
             folds: divide for cross-validation into that many folds.
             validation: patients that validate in each fold; by default one sixth of all.
             split: a JSON file {"train": [names], "val": [names], "test": [names]} with a division to use instead.
+            patients: a CSV or TSV file with the columns case and patient, or BIDS's participants.tsv; all scans of a
+                patient go into one part. By default the names of known data sets tell it.
             exclude: names of cases to leave out, with commas between them.
             label_scheme: brats2018, brats2023, brats2024_gli, brats2024_ped or msd, where names do not tell it.
             force: replace an output file that holds something else.
@@ -114,13 +118,15 @@ class Data:
                 raise InputError("--validation is the number of validation patients of a fold: it needs --folds.")
             lists = {
                 Path(output): make_data_list(
-                    dataset_dir, seed, split, exclude, progress=progress, label_scheme=label_scheme
+                    dataset_dir, seed, split, exclude, progress=progress, patients=patients, label_scheme=label_scheme
                 )
             }
         elif split is not None:
             raise InputError("--folds and --split exclude each other: choose the one or the other.")
         else:
-            found = make_fold_lists(dataset_dir, folds, seed, validation, exclude, progress, label_scheme)
+            found = make_fold_lists(
+                dataset_dir, folds, seed, validation, exclude, progress, label_scheme, patients=patients
+            )
             lists = {fold_file(output, data_list["fold"]): data_list for data_list in found}
         for path, data_list in lists.items():
             _write_once(path, data_list, force)
@@ -154,7 +160,7 @@ class Data:
 
         model, progress = ("wide" if wide else "brats2018"), ProgressLine("drawing")
         write_cohort(folder, cases=cases, shape=shape, spacing=spacing, seed=seed, progress=progress, model=model)
-        echo(f"{folder}: synthetic cases: {cases}. Next: pkdr data split {folder} --output datalist.json")
+        echo(f"{folder}: synthetic cases: {cases}. Next: pkdr data split {shlex.quote(folder)} --output datalist.json")
 
 
 def _describe(cohort: "Cohort", problems: Sequence["Problem"], report: str | None, output: str | None) -> None:

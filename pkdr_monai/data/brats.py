@@ -1,4 +1,4 @@
-"""Find the cases of a BraTS folder, 2018 to 2024, by the names of its files."""
+"""Find the cases of a folder, BraTS 2018 to 2024, BIDS or a hospital's own, by the names of its files."""
 
 from __future__ import annotations
 
@@ -6,27 +6,32 @@ import csv
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from pkdr_monai.data.cases import Case, nifti_files
+from pkdr_monai.data.names import NIFTI_NAME, FileName, output_key, parse_name, stem_of
+from pkdr_monai.data.patients import is_timepoint
 from pkdr_monai.errors import InputError
-from pkdr_monai.modalities import MODALITIES, modality_of_suffix
+from pkdr_monai.modalities import MODALITIES
 
 __all__ = ["cases_of_files", "find_brats_cases", "label_scheme_of"]
 
-NAME = re.compile(r"(?:(?P<case>.+)[-_])?(?P<suffix>[^-_]+)\.nii(\.gz)?", re.IGNORECASE)
-LABEL_SUFFIXES = ("seg", "segm", "label")  # BraTS20_Training_355 has W39_1998.09.19_Segm.nii
 GRADES = ("HGG", "LGG")
 NAMES_2018 = ("t1", "t1ce", "t2", "flair")
 NAMES_2023 = ("t1n", "t1c", "t2w", "t2f")
+INNER_FOLDERS = ("anat", "nifti", "nii", "mri")  # within a case's folder
+LABEL_FOLDER = re.compile(r"label|seg(?![a-z])|segm|mask|annotation|ground.?truth|^gt$|^derivatives$", re.IGNORECASE)
+LABELS_ALONE = ("labels", "label", "labelstr", "segmentations", "masks", "annotations", "gt", "groundtruth")
 
-Files = dict[str, list[Path]]
-"""Files by what they hold: a modality, or ``"label"``."""
+Files = dict[str, list[tuple[Path, FileName]]]
+"""Files by what they hold: a modality, ``"label"``, or ``"unclear"``."""
+Groups = dict[tuple[Path, str], Files]
 
 
 def find_brats_cases(folder: Path, labels: bool = True) -> list[Case]:
     """Return the cases of a BraTS folder; their grades come from ``HGG/`` and ``LGG/`` or from ``name_mapping.csv``."""
-    files = (path for path in nifti_files(folder) if labels or _parse(path)[1] != "label")
+    files = (path for path in nifti_files(folder) if labels or _parse(path).content != "label")
     return cases_of_files(files, folder, _mapped_grades(folder))
 
 
@@ -34,29 +39,32 @@ def cases_of_files(files: Iterable[Path], folder: Path, grades: Mapping[str, str
     """Put files together to cases by their names: ``<case>_<modality>.nii.gz``, or ``<modality>.nii.gz`` in a folder.
 
     Args:
-        files: NIfTI files, relative to ``folder``. Those whose names end in no modality or label are passed over.
+        files: NIfTI files, relative to ``folder``. Those whose names say neither a modality nor a label are passed
+            over; those that name two modalities are in ``unclear`` of their case.
         folder: the data set's folder.
         grades: grades of cases, by name, for those that no folder tells.
 
     Raises:
-        InputError: when two folders hold cases of the same name.
+        InputError: when two folders hold cases of the same name, or two names differ in letter case alone.
     """
-    groups: dict[tuple[Path, str], Files] = defaultdict(lambda: defaultdict(list))
+    groups: Groups = defaultdict(lambda: defaultdict(list))
     for path in files:
-        prefix, content = _parse(path)
-        if content is not None:
-            groups[path.parent, prefix][content].append(path)
+        said = _parse(path)
+        if said.content is not None or said.readings:
+            groups[_parent(path), said.case][said.content or "unclear"].append((path, said))
     _adopt_stray_labels(groups)
+    _join_separate_labels(groups, folder)
     cases: dict[str, Case] = {}
     for (parent, prefix), content_files in groups.items():
-        name = prefix or (folder / parent).absolute().name
+        name = prefix or _folder_name(folder, parent)
         case = _case(name, content_files, _grade_of_folder(parent) or (grades or {}).get(name))
-        if name in cases:
+        other = cases.setdefault(output_key(name), case)
+        if other is not case:
+            named = repr(name) if other.name == name else f"{other.name!r} and {name!r}, one name but for letter case"
             raise InputError(
-                f"two cases are named {name!r}: {', '.join(cases[name].files.values())} and "
-                f"{', '.join(case.files.values())}. Rename one, or choose a folder that holds one of them."
+                f"two cases are named {named}: {', '.join(sorted(other.every_file))} and "
+                f"{', '.join(sorted(case.every_file))}. Rename one, or choose a folder that holds one of them."
             )
-        cases[name] = case
     return list(cases.values())
 
 
@@ -78,37 +86,85 @@ def label_scheme_of(cases: Iterable[Case]) -> str:
 
 
 def _scheme_of_names(case: Case) -> str:
-    suffixes = [_split_name(Path(path))[1] for path in case.modalities.values()]
+    suffixes = [parse_name(path).words for path in case.modalities.values() if not Path(path).name.startswith("sub-")]
     new, old = (sum(suffix in names for suffix in suffixes) for names in (NAMES_2023, NAMES_2018))
     return "brats2023" if new > old else "brats2018"
 
 
-def _split_name(path: Path) -> tuple[str, str]:
-    """Split a file's name into case and suffix: ``Brats18_1_T1ce.nii.gz`` into ``Brats18_1`` and ``t1ce``."""
-    match = NAME.fullmatch(path.name)
-    return (match["case"] or "", match["suffix"].lower()) if match else ("", "")
+def _parse(path: Path) -> FileName:
+    """Read a file's name; in a folder of labels, a file that is named by its case alone is a label."""
+    name = parse_name(path)
+    if name.content is None and not name.readings and _is_case_in_label_folder(path, name):
+        return FileName(stem_of(path.name), "label", "label")
+    return name
 
 
-def _parse(path: Path) -> tuple[str, str | None]:
-    """Return a file's case and what it holds: a modality, ``"label"``, or ``None`` when its name does not tell."""
-    prefix, suffix = _split_name(path)
-    return prefix, "label" if suffix in LABEL_SUFFIXES else modality_of_suffix(suffix)
+def _is_case_in_label_folder(path: Path, name: FileName) -> bool:
+    return name.reason == "its name says no modality" and path.parent.name.lower() in LABELS_ALONE
 
 
-def _adopt_stray_labels(groups: dict[tuple[Path, str], Files]) -> None:
-    """Give a label that bears another name than its folder to the case that the folder is named after."""
+def _parent(path: Path) -> Path:
+    """Return a file's folder; one named like a file, as in BraTS 2021's ``x_t1.nii.gz/``, is part of the file."""
+    parent = path.parent
+    while NIFTI_NAME.fullmatch(parent.name):
+        parent = parent.parent
+    return parent
+
+
+def _folder_name(folder: Path, parent: Path) -> str:
+    """Return the name of the case that a folder stands for: ``ann``, or ``Patient-001_week-000`` for a time point."""
+    place = (folder / parent).absolute()
+    while place.name.lower() in INNER_FOLDERS and place.parent.name:
+        place = place.parent
+    if is_timepoint(place.name) and place.parent.name:
+        return f"{place.parent.name}_{place.name}"
+    return place.name
+
+
+def _adopt_stray_labels(groups: Groups) -> None:
+    """Give a label that bears another name than its folder to the case that the folder is named after.
+
+    One that is named by the word alone, in a folder below that of a single case, belongs to that case.
+    """
     for parent, prefix in list(groups):
         if set(groups[parent, prefix]) != {"label"}:
             continue
-        if prefix != parent.name and (parent, parent.name) in groups:
+        if prefix and prefix != parent.name and (parent, parent.name) in groups:
             groups[parent, parent.name]["label"] += groups.pop((parent, prefix))["label"]
+            continue
+        for above in (parent, *parent.parents) if not prefix else ():
+            owners = [key for key in groups if key[0] == above and set(groups[key]) - {"label"}]
+            if len(owners) == 1:
+                groups[owners[0]]["label"] += groups.pop((parent, prefix))["label"]
+            if owners:
+                break
+
+
+def _join_separate_labels(groups: Groups, folder: Path) -> None:
+    """Give labels in a folder of their own, such as ``labels/`` beside ``images/``, to the images of the same case."""
+    owners = defaultdict(list)
+    for key in groups:
+        if set(groups[key]) - {"label"}:
+            owners[key[1] or _folder_name(folder, key[0])].append(key)
+    for parent, prefix in list(groups):
+        apart = any(LABEL_FOLDER.search(part) for part in parent.parts)
+        if not apart or set(groups[parent, prefix]) != {"label"}:
+            continue
+        found = owners.get(prefix or _folder_name(folder, parent), [])
+        if len(found) == 1:
+            groups[found[0]]["label"] += groups.pop((parent, prefix))["label"]
 
 
 def _case(name: str, files: Files, grade: str | None) -> Case:
-    modalities = {modality: files[modality][0].as_posix() for modality in MODALITIES if modality in files}
-    label = files["label"][0].as_posix() if "label" in files else None
-    duplicates = tuple((content, path.as_posix()) for content, paths in files.items() for path in paths[1:])
-    return Case(name, modalities, label, grade, duplicates=duplicates)
+    best = max((label.rank for _, label in files.get("label", [])), default=0)
+    labels = [path for path, label in files.get("label", []) if label.rank == best]
+    modalities = {modality: files[modality][0][0].as_posix() for modality in MODALITIES if modality in files}
+    further = [("label", path.as_posix()) for path in labels[1:]]
+    for content, found in files.items():
+        if content in MODALITIES:
+            further += [(content, path.as_posix()) for path, _ in found[1:]]
+    case = Case(name, modalities, labels[0].as_posix() if labels else None, grade, duplicates=tuple(further))
+    return replace(case, unclear=tuple((path.as_posix(), said) for path, said in files.get("unclear", [])))
 
 
 def _grade_of_folder(parent: Path) -> str | None:

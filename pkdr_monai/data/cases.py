@@ -3,27 +3,30 @@
 from __future__ import annotations
 
 import difflib
+import logging
 import os
 import re
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 
-from pkdr_monai.errors import InputError
+from pkdr_monai.data.names import NIFTI_NAME, FileName, parse_name
+from pkdr_monai.errors import InputError, some
 
-__all__ = ["NIFTI_NAME", "Case", "Cohort", "exclude_cases", "find_cases", "nifti_files"]
+__all__ = ["Case", "Cohort", "exclude_cases", "find_cases", "nifti_files"]
 
-NIFTI_NAME = re.compile(r"(?P<stem>.+)\.nii(\.gz)?", re.IGNORECASE)
-"""Matches the names of NIfTI files in full; ``stem`` is the name without its endings."""
+logger = logging.getLogger(__name__)
 
 FORBIDDEN = re.compile(r"[/\\\x00-\x1f\x7f]")
 
 LAYOUTS = (
     "Understood are the folders of BraTS 2018 to 2022 (<case>/<case>_t1.nii.gz, _t1ce, _t2, _flair, _seg; also below "
     "HGG/ and LGG/), of BraTS 2023 and later (<case>/<case>-t1n.nii.gz, -t1c, -t2w, -t2f, -seg), such files without a "
-    "folder for each case, and the Decathlon's Task01_BrainTumour (dataset.json, imagesTr/, labelsTr/)."
+    "folder for each case, BIDS (sub-01/ses-1/anat/sub-01_ses-1_T1w.nii.gz, also below derivatives/), images and "
+    "labels in folders of their own, the Decathlon's Task01_BrainTumour and nnU-Net's raw data (dataset.json, "
+    "imagesTr/, labelsTr/)."
 )
+OWN_RESULTS = ("_probabilities", "_uncertainty")
 
 
 @dataclass(frozen=True)
@@ -37,6 +40,7 @@ class Case:
         grade: ``"HGG"`` or ``"LGG"`` (high- or low-grade glioma), or ``None`` where the data set does not tell.
         channels: modality to channel, where one 4-D file holds all modalities; ``None`` where each has its own file.
         duplicates: further files for a place that is taken, such as ``("t1", path)``; a check reports them.
+        unclear: files whose names name two modalities, with what each says; they are refused.
 
     Raises:
         InputError: when the name cannot be that of a folder of results, such as ``".."``.
@@ -48,6 +52,7 @@ class Case:
     grade: str | None = None
     channels: dict[str, int] | None = None
     duplicates: tuple[tuple[str, str], ...] = ()
+    unclear: tuple[tuple[str, FileName], ...] = ()
 
     def __post_init__(self) -> None:
         if self.name in ("", ".", "..") or FORBIDDEN.search(self.name):
@@ -61,6 +66,24 @@ class Case:
         """Every file of the case by what it holds: the modalities, and ``"label"`` where there is one."""
         return self.modalities if self.label is None else {**self.modalities, "label": self.label}
 
+    @property
+    def every_file(self) -> set[str]:
+        """Every file that was found for the case, those that are one too many or unclear included."""
+        return {*self.files.values(), *(path for _, path in self.duplicates), *(path for path, _ in self.unclear)}
+
+    def refuse_unclear(self) -> None:
+        """Refuse a case that has a file whose name names two modalities.
+
+        Raises:
+            InputError: with the file, the two words, and how to name it.
+        """
+        for path, name in self.unclear:
+            options = " or ".join(dict.fromkeys(f"--{modality} FILE" for _, modality in name.readings))
+            raise InputError(
+                f"case {self.name}: {path} is unclear: {name.reason}. Name what it is with {options} of pkdr predict, "
+                "or rename or move it."
+            )
+
 
 @dataclass(frozen=True)
 class Cohort:
@@ -72,9 +95,10 @@ class Cohort:
 
 
 def find_cases(folder: str | Path, labels: bool = True) -> Cohort:
-    """Find the cases in a folder as it was downloaded: BraTS 2018 to 2024, or the Decathlon's Task01.
+    """Find the cases in a folder as it was downloaded: BraTS, BIDS, nnU-Net's raw data, or the Decathlon's Task01.
 
-    Files are told by their names, in any letter case; none is opened. A case that lacks a modality or its label is
+    Files are told by their names, in any letter case (:mod:`pkdr_monai.data.names`); none is opened. Files that are
+    passed over are logged as a warning, with the reason. A case that lacks a modality or its label is
     found all the same: :func:`pkdr_monai.data.checks.check_cases` says what is wrong with it.
 
     Args:
@@ -97,19 +121,21 @@ def find_cases(folder: str | Path, labels: bool = True) -> Cohort:
         >>> cohort.label_scheme, cohort.cases[0].name, cohort.cases[0].modalities["flair"]
         ('brats2023', 'BraTS-GLI-00000-000', 'BraTS-GLI-00000-000-t2f.nii.gz')
     """
-    from pkdr_monai.data import brats, msd  # here, because both of them build the Case of this file
+    from pkdr_monai.data import brats, msd, nnunet  # here, because they build the Case of this file
 
     folder = Path(folder)
     if not folder.is_dir():
         raise InputError(f"{folder} is not a folder: expected the folder of a data set. {LAYOUTS}")
-    if msd.is_task01(folder):
+    if nnunet.is_raw_data(folder):
+        cases, label_scheme = nnunet.find_raw_cases(folder, labels)
+    elif msd.is_task01(folder):
         cases, label_scheme = msd.find_task01_cases(folder), msd.LABEL_SCHEME
     else:
         cases = brats.find_brats_cases(folder, labels)
         label_scheme = brats.label_scheme_of(cases)
+        _log_passed_over(folder, cases, labels)
     if not cases:
-        seen = ", ".join(str(path) for path in islice(nifti_files(folder), 3)) or "no NIfTI file"
-        raise InputError(f"no case found in {folder} (it holds {seen}). {LAYOUTS}")
+        raise InputError(f"no case found in {folder} ({_seen_in(folder)}). {LAYOUTS}")
     return Cohort(folder, tuple(sorted(cases, key=lambda case: case.name)), label_scheme)
 
 
@@ -131,17 +157,58 @@ def exclude_cases(cases: Sequence[Case], names: Collection[str]) -> list[Case]:
     return kept
 
 
-def nifti_files(folder: Path, depth: int = 4) -> Iterator[Path]:
+def nifti_files(folder: Path, depth: int = 6) -> Iterator[Path]:
     """Yield the NIfTI files in ``folder``, relative to it and sorted within each folder, hidden ones left out.
+
+    Each folder counts once: links to folders are followed after the folders themselves, and only where they lead
+    somewhere new, so that ``latest -> v1`` and a link to its own folder show nothing twice.
 
     Args:
         folder: where to look.
         depth: how many levels of folders to look into, so that a slip does not walk a whole disk.
     """
-    for parent, folders, files in os.walk(folder, followlinks=True):
-        relative = Path(parent).relative_to(folder)
-        visible = sorted(name for name in folders if not name.startswith("."))
-        folders[:] = visible if len(relative.parts) < depth else []
-        for name in sorted(files):
-            if not name.startswith(".") and NIFTI_NAME.fullmatch(name):
-                yield relative / name
+    seen: set[str] = set()
+    waiting = [Path()]
+    for start in waiting:  # grows as links are found
+        for parent, folders, files in os.walk(folder / start):
+            relative = Path(parent).relative_to(folder)
+            real = os.path.realpath(parent)
+            visible = sorted(name for name in folders if not name.startswith("."))
+            if real in seen or len(relative.parts) >= depth:
+                visible = []
+            waiting += [relative / name for name in visible if Path(parent, name).is_symlink()]
+            folders[:] = [name for name in visible if not Path(parent, name).is_symlink()]
+            if real in seen:
+                continue
+            seen.add(real)
+            for name in sorted(files):
+                if not name.startswith(".") and NIFTI_NAME.fullmatch(name):
+                    yield relative / name
+
+
+def _log_passed_over(folder: Path, cases: Iterable[Case], labels: bool) -> None:
+    """Name the files that are in no case; those that a prediction wrote, and unwanted labels, need no mention."""
+    used = {path for case in cases for path in case.every_file}
+    passed_over = []
+    for path in nifti_files(folder):
+        name = parse_name(path)
+        if path.as_posix() in used or (name.content == "label" and not labels):
+            continue
+        if not any(word in path.name.lower() for word in OWN_RESULTS):
+            passed_over.append(
+                f"{path.as_posix()} ({name.reason or 'it belongs to no case, or a better label is there'})"
+            )
+    if used and passed_over:
+        logger.warning("%s: %d files are passed over: %s", folder, len(passed_over), some(passed_over, 5))
+
+
+def _seen_in(folder: Path) -> str:
+    """Say what a folder without cases holds, and why none of it is one."""
+    files = list(nifti_files(folder))
+    if any(re.fullmatch(r".+_\d{4}\.nii(\.gz)?", path.name) for path in files):
+        return (
+            f"it holds {some([str(path) for path in files], 3)}, numbered as nnU-Net numbers modalities, but no "
+            "dataset.json that names them: put it beside imagesTr/"
+        )
+    seen = [f"{path}: {parse_name(path).reason}" for path in files]
+    return f"it holds {some(seen, 3)}" if seen else "it holds no NIfTI file down to 6 levels of folders"

@@ -84,6 +84,8 @@ def _absent_files(case: Case, modalities: Sequence[str], need_label: bool) -> It
         if content not in case.files:
             found = ", ".join(case.files) or "nothing"
             yield Problem(case.name, where, f"no {content} file", f"restore it (found: {found}), or exclude the case")
+    for path, name in case.unclear:
+        yield Problem(case.name, path, name.reason, "rename it, or move it out of the data set")
     for content, path in case.duplicates:
         if content in wanted:
             what = f"a second {content} file, beside {case.files[content]}"

@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from pkdr_monai.data.brats import cases_of_files
-from pkdr_monai.data.cases import NIFTI_NAME, Case, find_cases
+from pkdr_monai.data.cases import Case, find_cases
 from pkdr_monai.data.checks import check_cases
 from pkdr_monai.data.entries import case_of, data_list_hash, file_sizes
 from pkdr_monai.data.listing import make_data_list
+from pkdr_monai.data.names import NIFTI_NAME, output_key, parse_name
 from pkdr_monai.data.problems import refuse_errors
 from pkdr_monai.data.splits import SECTIONS
 from pkdr_monai.errors import InputError
@@ -158,6 +159,7 @@ def require_checked(
 
 
 def _item(case: Case, folder: Path, modalities: Sequence[str]) -> dict[str, Any]:
+    case.refuse_unclear()
     item: dict[str, Any] = {"case": case.name, "image": _image_files(case, folder, modalities)}
     if case.channels is not None:
         item["channels"] = [case.channels[modality] for modality in modalities]
@@ -169,10 +171,11 @@ def _refuse_equal_names(items: Sequence[Mapping[str, Any]]) -> None:
     seen: dict[str, str] = {}
     for item in items:
         path = item["image"] if isinstance(item["image"], str) else item["image"][0]
-        other = seen.setdefault(Path(path).name, path)
+        other = seen.setdefault(output_key(Path(path).name), path)
         if other != path:
             raise InputError(
-                f"{other} and {path} have one file name, so their segmentations would overwrite each other. "
+                f"{other} and {path} have one file name, leaving out endings and letter case, so their "
+                "segmentations would overwrite each other. "
                 "Segment their folders one at a time, each with its own --output_dir, or rename the files."
             )
 
@@ -202,10 +205,12 @@ def _cases_of_loose_files(files: Sequence[str | Path], modalities: Sequence[str]
         if not path.is_file() or not NIFTI_NAME.fullmatch(path.name):
             raise InputError(f"{path} is neither a folder nor a NIfTI file: expected .nii or .nii.gz. Check the path.")
     cases = cases_of_files(paths, Path())
-    known = {Path(file) for case in cases for file in (*case.files.values(), *dict(case.duplicates).values())}
+    known = {Path(file) for case in cases for file in case.every_file}
     for path in (path for path in paths if path not in known):
         if len(modalities) > 1:
             names = ", ".join(f"<case>_{modality}.nii.gz" for modality in modalities)
-            raise InputError(f"{path} does not tell its modality: expected files named {names}.")
+            raise InputError(
+                f"{path} does not tell its modality: expected files named {names} ({parse_name(path).reason})."
+            )
         cases.append(Case(path.name, {modalities[0]: str(path)}))
     return sorted(cases, key=lambda case: case.name)

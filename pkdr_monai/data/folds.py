@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import itertools
-from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from pkdr_monai.data.cases import Case
-from pkdr_monai.data.splits import patient_of, spread_grades
+from pkdr_monai.data.splits import group_scans, spread_grades
 from pkdr_monai.errors import InputError
 
 __all__ = ["VALIDATION_FRACTION", "fold_file", "split_folds"]
@@ -18,7 +17,11 @@ VALIDATION_FRACTION = 1 / 6
 
 
 def split_folds(
-    cases: Sequence[Case], folds: int, seed: int = 0, validation: int | None = None
+    cases: Sequence[Case],
+    folds: int,
+    seed: int = 0,
+    validation: int | None = None,
+    patients: Mapping[str, str] | None = None,
 ) -> list[dict[str, list[str]]]:
     """Divide cases into folds: each case is a test case of exactly one, and trains or validates in the others.
 
@@ -31,6 +34,7 @@ def split_folds(
         folds: how many folds, 2 or more.
         seed: chooses the division.
         validation: patients of each fold that choose the epoch; by default one sixth of all, at least one.
+        patients: the patient of each case; by default those that the names tell.
 
     Returns:
         For each fold the names of the ``"training"``, ``"validation"`` and ``"test"`` cases, each list sorted.
@@ -43,9 +47,7 @@ def split_folds(
         >>> [[len(names) for names in fold.values()] for fold in split_folds(cases, 3)]
         [[12, 4, 8], [12, 4, 8], [12, 4, 8]]
     """
-    scans = defaultdict(list)
-    for case in cases:
-        scans[patient_of(case.name)].append(case)
+    scans = group_scans(cases, patients)
     grades = {patient: found[0].grade for patient, found in scans.items()}
     if validation is None:
         validation = max(1, round(len(grades) * VALIDATION_FRACTION))
@@ -55,11 +57,11 @@ def split_folds(
     divided = []
     for start, end in itertools.pairwise(ends):
         rest = [*order[end:], *order[:start]]  # in the order of a circle, every stretch of which has all grades
-        patients = {"training": rest[validation:], "validation": rest[:validation], "test": order[start:end]}
+        parts = {"training": rest[validation:], "validation": rest[:validation], "test": order[start:end]}
         divided.append(
             {
                 section: sorted(case.name for patient in members for case in scans[patient])
-                for section, members in patients.items()
+                for section, members in parts.items()
             }
         )
     return divided

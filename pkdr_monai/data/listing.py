@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -12,10 +13,14 @@ from pkdr_monai.data.checks import Progress, check_cases
 from pkdr_monai.data.entries import data_list_hash, entry_of
 from pkdr_monai.data.folds import split_folds
 from pkdr_monai.data.label_schemes import with_label_scheme
+from pkdr_monai.data.patients import read_patients
 from pkdr_monai.data.problems import refuse_errors
-from pkdr_monai.data.splits import FRACTIONS, SECTIONS, read_split, split_cases
+from pkdr_monai.data.splits import FRACTIONS, SECTIONS, read_split, scattered_patients, split_cases
+from pkdr_monai.errors import some
 
 __all__ = ["make_data_list", "make_fold_lists"]
+
+logger = logging.getLogger(__name__)
 
 
 def make_data_list(
@@ -26,6 +31,7 @@ def make_data_list(
     fractions: Sequence[float] = FRACTIONS,
     progress: Progress | None = None,
     label_scheme: str | None = None,
+    patients: str | Path | None = None,
 ) -> dict[str, Any]:
     """Find the cases of a data set, check each, and divide them into training, validation and test.
 
@@ -40,6 +46,8 @@ def make_data_list(
         progress: called after each case is checked with the number done and the total.
         label_scheme: scheme of the labels, where names and values do not tell it; one of
             :data:`pkdr_monai.regions.LABEL_SCHEMES`.
+        patients: a table from case to patient; see :func:`pkdr_monai.data.patients.read_patients`. By default, the
+            conventions of data sets say which cases are scans of one patient.
 
     Returns:
         The data list, plain data for a JSON file: ``"name"``, ``"label_scheme"``, ``"seed"`` (``None`` with a
@@ -51,10 +59,14 @@ def make_data_list(
             error; the message is then the table of all that it found.
     """
     cohort, cases = _cases(folder, exclude)
+    owners = None if patients is None else read_patients(patients, cases)
     if split is None:
-        sections = split_cases(list(cases.values()), seed, fractions)
+        sections = split_cases(list(cases.values()), seed, fractions, owners)
     else:
         sections = read_split(split, cases, exclude)
+        scattered = scattered_patients(sections, owners)
+        if scattered:
+            logger.warning("%s puts scans of %s into more than one part.", split, some(scattered, 5))
     used = [cases[name] for section in SECTIONS for name in sections[section]]
     cohort = with_label_scheme(replace(cohort, cases=tuple(used)), label_scheme)
     refuse_errors(check_cases(used, cohort.folder, cohort.label_scheme, progress=progress), cohort.folder)
@@ -69,6 +81,7 @@ def make_fold_lists(
     exclude: Collection[str] = (),
     progress: Progress | None = None,
     label_scheme: str | None = None,
+    patients: str | Path | None = None,
 ) -> list[dict[str, Any]]:
     """Find the cases of a data set, check each, and divide them into folds: one data list for each.
 
@@ -80,6 +93,7 @@ def make_fold_lists(
         exclude: names of cases to leave out.
         progress: called after each case is checked with the number done and the total.
         label_scheme: as for :func:`make_data_list`.
+        patients: a table from case to patient, as for :func:`make_data_list`.
 
     Returns:
         Data lists as :func:`make_data_list` returns them, with the number of their ``"fold"``, from 0, and of all
@@ -90,7 +104,8 @@ def make_fold_lists(
     """
     cohort, cases = _cases(folder, exclude)
     cohort = with_label_scheme(replace(cohort, cases=tuple(cases.values())), label_scheme)
-    divided = split_folds(list(cases.values()), folds, seed, validation)
+    owners = None if patients is None else read_patients(patients, cases)
+    divided = split_folds(list(cases.values()), folds, seed, validation, owners)
     refuse_errors(
         check_cases(list(cases.values()), cohort.folder, cohort.label_scheme, progress=progress), cohort.folder
     )

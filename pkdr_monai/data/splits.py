@@ -3,36 +3,45 @@
 from __future__ import annotations
 
 import hashlib
-import re
+import logging
 from collections import Counter, defaultdict
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 from pkdr_monai.data.cases import Case
+from pkdr_monai.data.patients import patient_of, shared_stems
 from pkdr_monai.errors import InputError, some
 from pkdr_monai.files import read_json
 
-__all__ = ["FRACTIONS", "SECTIONS", "patient_of", "read_split", "split_cases", "spread_grades"]
+__all__ = ["FRACTIONS", "SECTIONS", "group_scans", "read_split", "scattered_patients", "split_cases", "spread_grades"]
 
 SECTIONS = ("training", "validation", "test")
 FRACTIONS = (0.7, 0.1, 0.2)
 """The paper's parts of training, validation and test cases."""
 
 SECTION_NAMES = {"train": "training", "val": "validation", **{section: section for section in SECTIONS}}
-LONGITUDINAL = re.compile(r"(?P<patient>BraTS-[A-Za-z]+-\d+)-\d+")  # BraTS 2023 and later number the scans of a patient
+
+logger = logging.getLogger(__name__)
 
 
-def split_cases(cases: Sequence[Case], seed: int = 0, fractions: Sequence[float] = FRACTIONS) -> dict[str, list[str]]:
+def split_cases(
+    cases: Sequence[Case],
+    seed: int = 0,
+    fractions: Sequence[float] = FRACTIONS,
+    patients: Mapping[str, str] | None = None,
+) -> dict[str, list[str]]:
     """Divide cases at random, the same way for the same seed, whatever order they come in.
 
     Where every case has a grade, each part holds about as many high-grade cases, relative to its size, as the whole.
-    All scans of one patient, which BraTS numbers since 2023, go into one part. With three patients or more, no part
-    whose fraction is above 0 is empty.
+    All scans of one patient go into one part: as ``patients`` says, or by the conventions that
+    :func:`pkdr_monai.data.patients.patient_of` knows. Names that look like scans of one patient but follow none of
+    these are logged as a warning. With three patients or more, no part whose fraction is above 0 is empty.
 
     Args:
         cases: what to divide.
         seed: chooses the division.
         fractions: parts of training, validation and test patients; they sum to 1.
+        patients: the patient of each case.
 
     Returns:
         Names of the cases for ``"training"``, ``"validation"`` and ``"test"``, each list sorted.
@@ -50,14 +59,12 @@ def split_cases(cases: Sequence[Case], seed: int = 0, fractions: Sequence[float]
             f"split fractions are {tuple(fractions)}: expected three for training, validation and test that sum to 1, "
             "0 or more and the first above 0."
         )
-    scans = defaultdict(list)
-    for case in cases:
-        scans[patient_of(case.name)].append(case)
-    patients = spread_grades({patient: found[0].grade for patient, found in scans.items()}, seed)
+    scans = group_scans(cases, patients)
+    spread = spread_grades({patient: found[0].grade for patient, found in scans.items()}, seed)
     sections = {}
     start = 0
-    for section, count in zip(SECTIONS, _counts(len(patients), fractions), strict=True):
-        chosen = patients[start : start + count]
+    for section, count in zip(SECTIONS, _counts(len(spread), fractions), strict=True):
+        chosen = spread[start : start + count]
         sections[section] = sorted(case.name for patient in chosen for case in scans[patient])
         start += count
     return sections
@@ -96,10 +103,45 @@ def read_split(path: str | Path, known: Collection[str], excluded: Collection[st
     return {section: sorted(names) for section, names in sections.items()}
 
 
-def patient_of(name: str) -> str:
-    """Return the patient whose scan a case is: its own name, but for the numbered scans of BraTS 2023 and later."""
-    match = LONGITUDINAL.fullmatch(name)
-    return match["patient"] if match else name
+def group_scans(cases: Sequence[Case], patients: Mapping[str, str] | None = None) -> dict[str, list[Case]]:
+    """Return the cases of each patient, and warn of names that look shared where nothing says whose they are.
+
+    Args:
+        cases: all cases.
+        patients: the patient of each case; by default those that the names tell.
+    """
+    scans = defaultdict(list)
+    for case in cases:
+        scans[patient_of(case.name) if patients is None else patients[case.name]].append(case)
+    if patients is None:
+        _warn_of_shared_stems([case.name for case in cases])
+    return scans
+
+
+def scattered_patients(sections: Mapping[str, Sequence[str]], patients: Mapping[str, str] | None = None) -> list[str]:
+    """Return the patients who have scans in more than one part.
+
+    Args:
+        sections: names of cases by part.
+        patients: the patient of each case; by default those that the names tell.
+    """
+    parts = defaultdict(set)
+    for section, names in sections.items():
+        for name in names:
+            parts[patient_of(name) if patients is None else patients[name]].add(section)
+    return sorted(patient for patient, found in parts.items() if len(found) > 1)
+
+
+def _warn_of_shared_stems(names: Sequence[str]) -> None:
+    groups = shared_stems(names)
+    if groups:
+        examples = "; ".join(", ".join(group[:3]) for group in groups[:3])
+        logger.warning(
+            "%d groups of cases look like scans of one patient each (%s), but follow no known convention, so each case "
+            "is divided on its own and a patient may be in training and test: say whose they are with --patients FILE.",
+            len(groups),
+            examples,
+        )
 
 
 def spread_grades(grades: dict[str, str | None], seed: int) -> list[str]:

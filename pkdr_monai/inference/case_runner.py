@@ -87,6 +87,7 @@ class CaseRunner:
 
     def _segment(self, scan: Scan) -> dict[str, Any]:
         begun = time.monotonic()
+        scan.case.refuse_unclear()
         missing = f"; missing: {', '.join(scan.missing)}" if scan.missing else ""
         self.tell(f"{scan.name}: found {', '.join(scan.modalities)}{missing}")
         cards = choose_models(self.cards, scan.modalities, self.settings.use)

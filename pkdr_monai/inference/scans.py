@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from pkdr_monai.data.brats import cases_of_files
-from pkdr_monai.data.cases import NIFTI_NAME, Case, find_cases
+from pkdr_monai.data.cases import Case, find_cases
+from pkdr_monai.data.names import NIFTI_NAME, parse_name, stem_of
 from pkdr_monai.errors import InputError
 from pkdr_monai.modalities import MODALITIES
 
@@ -90,7 +91,7 @@ def find_scans(inputs: Sequence[str | Path] = (), named: Mapping[str, str | Path
         folder = paths[0]
     else:
         cases, folder = _cases_of(paths), Path()
-    found = (Scan(replace(case, label=None), folder) for case in cases if case.modalities)
+    found = (Scan(replace(case, label=None), folder) for case in cases if case.modalities or case.unclear)
     scans = sorted(found, key=lambda scan: scan.name)
     if not scans:
         raise InputError(f"{paths[0]} holds labels alone: expected an image, such as <case>_flair.nii.gz.")
@@ -102,10 +103,10 @@ def _cases_of(paths: Sequence[Path]) -> list[Case]:
         _require_nifti(path)
     files = [path.absolute() for path in paths]
     cases = cases_of_files(files, Path())
-    known = {Path(file) for case in cases for file in (*case.files.values(), *dict(case.duplicates).values())}
+    known = {Path(file) for case in cases for file in case.every_file}
     for path in files:
-        if path not in known:
-            raise InputError(f"the name of {path} does not tell its sequence: {NAME_IT}.")
+        if path not in known and parse_name(path).content != "label":
+            raise InputError(f"the name of {path} does not tell its sequence ({parse_name(path).reason}): {NAME_IT}.")
     return cases
 
 
@@ -114,8 +115,7 @@ def _named_scan(files: Mapping[str, Path]) -> Scan:
         _require_nifti(path)
     first = next(iter(files.values()))
     told = cases_of_files([first.absolute()], Path())
-    match = NIFTI_NAME.fullmatch(first.name)
-    name = told[0].name if told else match["stem"] if match else first.name
+    name = told[0].name if told else stem_of(first.name)
     return Scan(Case(name, {modality: str(path.absolute()) for modality, path in files.items()}), Path())
 
 

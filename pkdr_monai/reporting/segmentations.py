@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 
 from pkdr_monai.data.brats import cases_of_files
-from pkdr_monai.data.cases import NIFTI_NAME, nifti_files
+from pkdr_monai.data.cases import nifti_files
 from pkdr_monai.data.headers import UnreadableError
+from pkdr_monai.data.names import NIFTI_NAME
 from pkdr_monai.errors import InputError
 from pkdr_monai.regions import REGIONS
 from pkdr_monai.reporting.scans import Predicted, read_canonical, regions_of

@@ -115,3 +115,69 @@ def test_grades_come_from_the_name_mapping_where_there_is_one(tmp_path: Path) ->
 
 def test_files_that_name_no_modality_are_passed_over(tmp_path: Path) -> None:
     assert cases_of_files([Path("BRATS_001.nii.gz"), Path("atlas.nii")], tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    ("files", "name", "modalities", "label"),
+    [
+        (["images/ann_t1.nii", "labels/ann_seg.nii"], "ann", {"t1": "images/ann_t1.nii"}, "labels/ann_seg.nii"),
+        (["images/ann_t1.nii", "labels/ann.nii"], "ann", {"t1": "images/ann_t1.nii"}, "labels/ann.nii"),
+        (["images/ann/t1.nii", "masks/ann/mask.nii"], "ann", {"t1": "images/ann/t1.nii"}, "masks/ann/mask.nii"),
+        (
+            ["sub-1/anat/sub-1_T1w.nii", "derivatives/manual/sub-1/anat/sub-1_dseg.nii"],
+            "sub-1",
+            {"t1": "sub-1/anat/sub-1_T1w.nii"},
+            "derivatives/manual/sub-1/anat/sub-1_dseg.nii",
+        ),
+        (
+            ["derivatives/bet/sub-1/ses-2/anat/sub-1_ses-2_ce-GAD_T1w.nii"],
+            "sub-1_ses-2",
+            {"t1ce": "derivatives/bet/sub-1/ses-2/anat/sub-1_ses-2_ce-GAD_T1w.nii"},
+            None,
+        ),
+        (["P1/brain_t2.nii"], "P1", {"t2": "P1/brain_t2.nii"}, None),
+        (
+            ["Patient-001/week-000-1/CT1.nii"],
+            "Patient-001_week-000-1",
+            {"t1ce": "Patient-001/week-000-1/CT1.nii"},
+            None,
+        ),
+        (["U/U_T1.nii", "U/U_tumor_segmentation.nii"], "U", {"t1": "U/U_T1.nii"}, "U/U_tumor_segmentation.nii"),
+        (
+            ["T_flair.nii", "T_GlistrBoost.nii", "T_GlistrBoost_ManuallyCorrected.nii"],
+            "T",
+            {"flair": "T_flair.nii"},
+            "T_GlistrBoost_ManuallyCorrected.nii",
+        ),
+        (
+            ["B/B_t1.nii.gz/00000057_brain_t1.nii", "B/B_seg.nii.gz/00000057_final_seg.nii"],
+            "B",
+            {"t1": "B/B_t1.nii.gz/00000057_brain_t1.nii"},
+            "B/B_seg.nii.gz/00000057_final_seg.nii",
+        ),
+    ],
+)
+def test_other_layouts_are_found(
+    tmp_path: Path, files: list[str], name: str, modalities: dict[str, str], label: str | None
+) -> None:
+    (case,) = find_brats_cases(touch(tmp_path, *files))
+    assert (case.name, case.modalities, case.label) == (name, modalities, label)
+    assert case.duplicates == case.unclear == ()
+
+
+def test_a_prediction_elsewhere_is_not_taken_for_the_label(tmp_path: Path) -> None:
+    touch(tmp_path, "ann/ann_t1.nii", "out/ann/ann_seg.nii")
+    with pytest.raises(InputError, match="two cases are named 'ann'"):
+        find_brats_cases(tmp_path)
+
+
+def test_a_name_with_two_modalities_is_no_modality_of_its_case() -> None:
+    names = ["P1/T1.nii.gz", "P1/T1ce.nii.gz", "P1/FLAIR_reg_T1.nii.gz", "P1/T2_to_T1.nii.gz"]
+    (case,) = cases_of_files([Path(name) for name in names], Path("/d"))
+    assert case.modalities == {"t1": names[0], "t1ce": names[1]}
+    assert [path for path, _ in case.unclear] == names[2:]
+
+
+def test_raw_and_stripped_image_are_two_candidates_not_one_by_chance() -> None:
+    (case,) = cases_of_files([Path("ann_t2.nii"), Path("ann_t2_bet.nii")], Path("/d"))
+    assert case.duplicates == (("t2", "ann_t2_bet.nii"),)

@@ -63,7 +63,45 @@ def test_walk_stops_at_its_depth(tmp_path: Path) -> None:
 def test_link_in_a_circle_ends(tmp_path: Path) -> None:
     (tmp_path / "circle").symlink_to(tmp_path, target_is_directory=True)
     (tmp_path / "a_t1.nii").touch()
-    assert len(list(nifti_files(tmp_path))) == 5
+    assert list(nifti_files(tmp_path)) == [Path("a_t1.nii")]
+
+
+def test_link_to_another_version_shows_nothing_twice(tmp_path: Path) -> None:
+    (tmp_path / "v1" / "a").mkdir(parents=True)
+    (tmp_path / "v1" / "a" / "a_t1.nii").touch()
+    (tmp_path / "latest").symlink_to("v1", target_is_directory=True)
+    assert [case.modalities for case in find_cases(tmp_path).cases] == [{"t1": "v1/a/a_t1.nii"}]
+
+
+def test_links_to_cases_elsewhere_are_followed(tmp_path: Path) -> None:
+    (tmp_path / "store" / "a").mkdir(parents=True)
+    (tmp_path / "store" / "a" / "a_t1.nii").touch()
+    (tmp_path / "cohort").mkdir()
+    (tmp_path / "cohort" / "a").symlink_to(tmp_path / "store" / "a", target_is_directory=True)
+    assert list(nifti_files(tmp_path / "cohort")) == [Path("a/a_t1.nii")]
+
+
+def test_files_that_are_passed_over_are_named_with_the_reason(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    for name in ("a_t1.nii", "a_adc.nii", "a_t1_bias.nii", "a_probabilities.nii.gz"):
+        (tmp_path / name).touch()
+    find_cases(tmp_path)
+    assert "2 files are passed over: a_adc.nii (its name says no modality), a_t1_bias.nii ('bias' after" in caplog.text
+
+
+def test_a_folder_without_cases_says_what_it_saw(tmp_path: Path) -> None:
+    (tmp_path / "MPRAGE.nii").touch()
+    with pytest.raises(InputError, match=r"it holds MPRAGE\.nii: 'MPRAGE' does not say whether with contrast"):
+        find_cases(tmp_path)
+    (tmp_path / "P1_0000.nii").touch()
+    with pytest.raises(InputError, match=r"no dataset\.json that names them"):
+        find_cases(tmp_path)
+
+
+def test_a_deep_folder_is_no_empty_one(tmp_path: Path) -> None:
+    anat = tmp_path / "derivatives" / "hdbet" / "sub-01" / "ses-1" / "anat"
+    anat.mkdir(parents=True)
+    (anat / "sub-01_ses-1_T1w.nii.gz").touch()
+    assert [case.name for case in find_cases(tmp_path).cases] == ["sub-01_ses-1"]
 
 
 @pytest.mark.parametrize("name", ["", ".", "..", "../../x", "/etc", "a\\b", "a\nb", "a\x1b[2J"])

@@ -186,6 +186,22 @@ def test_scans_of_one_name_are_refused_before_one_overwrites_the_other(tmp_path:
         inference_items(tmp_path, ["t2"])
 
 
+@pytest.mark.parametrize("other", ["t2.nii", "T2.nii.gz", "T2.NII"])
+def test_endings_and_letter_case_do_not_keep_results_apart(tmp_path: Path, other: str) -> None:
+    for case, name in (("p1", "t2.nii.gz"), ("p2", other)):
+        (tmp_path / case).mkdir()
+        (tmp_path / case / name).touch()
+    with pytest.raises(InputError, match="would overwrite each other"):
+        inference_items(tmp_path, ["t2"])
+
+
+def test_a_file_whose_name_names_two_modalities_is_refused_with_both(tmp_path: Path) -> None:
+    (tmp_path / "FLAIR_reg_T1.nii.gz").touch()
+    for given in (tmp_path, [tmp_path / "FLAIR_reg_T1.nii.gz"]):
+        with pytest.raises(InputError, match=r"'FLAIR' \(flair\) and 'T1' \(t1\).*--flair FILE or --t1 FILE"):
+            inference_items(given, ["t1"])
+
+
 def test_named_files_are_put_together_to_cases(dataset: Path) -> None:
     files = [dataset / f"{name}/{name}_{modality}.nii.gz" for name in "ba" for modality in ("flair", "seg", "t1")]
     expected = [[str(dataset / f"{name}/{name}_{modality}.nii.gz") for modality in ("t1", "flair")] for name in "ab"]

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from pkdr_monai.data.cases import Case
-from pkdr_monai.data.splits import read_split, split_cases
+from pkdr_monai.data.splits import read_split, scattered_patients, split_cases
 from pkdr_monai.errors import InputError
 
 BRATS_2018 = [Case(f"H{n}", {}, grade="HGG") for n in range(210)] + [Case(f"L{n}", {}, grade="LGG") for n in range(75)]
@@ -106,3 +106,38 @@ def test_excluded_cases_drop_out_of_a_given_division(tmp_path: Path) -> None:
 def test_division_that_does_not_fit_is_refused(tmp_path: Path, content: object, complaint: str) -> None:
     with pytest.raises(InputError, match=complaint):
         read_split(write(tmp_path, content), {"a", "b"})
+
+
+@pytest.mark.parametrize(
+    "pattern",
+    [
+        ("sub-{:02}_ses-1", "sub-{:02}_ses-2"),
+        ("UPENN-GBM-{:05}_11", "UPENN-GBM-{:05}_21"),
+        ("UCSF-PDGM-{:04}", "UCSF-PDGM-{:04}_FU001d"),
+        ("Patient-{:03}_week-000", "Patient-{:03}_week-012"),
+        ("BraTS-MEN-RT-{:04}-1", "BraTS-MEN-RT-{:04}-2"),
+    ],
+)
+def test_no_patient_of_a_known_data_set_is_in_two_parts(pattern: tuple[str, str]) -> None:
+    sections = split_cases([Case(form.format(number), {}) for number in range(20) for form in pattern])
+    assert scattered_patients(sections) == []
+    assert sizes(sections) == [28, 4, 8]
+
+
+def test_a_table_of_patients_decides(caplog: pytest.LogCaptureFixture) -> None:
+    patients = {f"K{number:02}{end}": f"P{number % 5}" for number in range(10) for end in "xy"}
+    sections = split_cases([Case(name, {}) for name in patients], patients=patients)
+    assert scattered_patients(sections, patients) == []
+    assert caplog.text == ""
+
+
+def test_names_that_look_shared_are_a_warning_with_examples(caplog: pytest.LogCaptureFixture) -> None:
+    split_cases([Case(f"K{number:02}_{end}", {}) for number in range(5) for end in "xy"])
+    assert "5 groups of cases look like scans of one patient each (K00_x, K00_y; K01_x" in caplog.text
+    assert "--patients FILE" in caplog.text
+
+
+def test_ordinary_names_are_no_warning(caplog: pytest.LogCaptureFixture) -> None:
+    split_cases(BRATS_2018)
+    split_cases(plain(30))
+    assert caplog.text == ""

@@ -51,7 +51,10 @@ def test_a_decathlon_file_gives_the_channels_of_its_modalities(write_task01: Cal
 @pytest.mark.parametrize(
     ("names", "sentence"),
     [
-        (["series7.nii.gz"], "does not tell its sequence: name what it is: --flair FILE"),
+        (
+            ["series7.nii.gz"],
+            r"\(its name says no modality\): name what it is: --flair FILE",
+        ),
         (["ann_flair.dcm"], "is not a NIfTI file"),
         (["ann_seg.nii.gz"], "holds labels alone"),
     ],
@@ -73,3 +76,26 @@ def test_both_or_neither_way_is_refused(tmp_path: Path) -> None:
         find_scans()
     with pytest.raises(InputError, match="not both"):
         find_scans([tmp_path], {"flair": tmp_path})
+
+
+def test_a_scan_whose_file_names_two_modalities_is_found_to_be_refused(tmp_path: Path) -> None:
+    touch(tmp_path, "P1/T1.nii.gz", "P1/T2_to_T1.nii.gz")
+    (scan,) = find_scans([tmp_path])
+    assert scan.modalities == ("t1",)
+    with pytest.raises(InputError, match=r"'T2' \(t2\) and 'T1' \(t1\).*--t2 FILE or --t1 FILE"):
+        scan.case.refuse_unclear()
+
+
+def test_cases_that_differ_in_letter_case_alone_are_refused(tmp_path: Path) -> None:
+    touch(tmp_path, "ann_t2.nii.gz", "Ann_t2.nii.gz")
+    with pytest.raises(InputError, match="'Ann' and 'ann', one name but for letter case"):
+        find_scans([tmp_path])
+
+
+def test_what_brain_extraction_writes_is_found(tmp_path: Path) -> None:
+    touch(tmp_path, "ann_t2_bet.nii.gz", "ann_t2_bet_mask.nii.gz", "P1/brain_t2.nii", "P2/brain_t2.nii")
+    assert [(scan.name, scan.modalities) for scan in find_scans([tmp_path])] == [
+        ("P1", ("t2",)),
+        ("P2", ("t2",)),
+        ("ann", ("t2",)),
+    ]
