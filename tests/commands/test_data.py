@@ -143,3 +143,20 @@ def test_folds_that_do_not_fit_end_with_2(
 ) -> None:
     assert exit_code("data", "split", dataset, *words) == 2
     assert complaint in capsys.readouterr().err
+
+
+def test_split_keeps_together_what_a_table_gives_to_one_patient(dataset: Path, tmp_path: Path) -> None:
+    (tmp_path / "patients.csv").write_text("case,patient\n001,P\n1e5,Q\nc,P\n")
+    output, table = tmp_path / "list.json", tmp_path / "patients.csv"
+    main(["data", "split", str(dataset), "--output", str(output), "--patients", str(table)])
+    data_list = json.loads(output.read_text())
+    parts = [{entry["case"] for entry in data_list[part]} for part in ("training", "validation", "test")]
+    assert {"001", "c"} in parts
+
+
+def test_the_next_command_can_be_copied_whatever_the_folder_is_called(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "my cohort"
+    main(["data", "demo", str(folder), "--cases", "1", "--shape", "48", "--spacing", "4"])
+    assert f"Next: pkdr data split '{folder}' --output" in capsys.readouterr().out
