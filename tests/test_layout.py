@@ -11,7 +11,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE, TESTS = ROOT / "pkdr_monai", ROOT / "tests"
-ABOUT_THE_WHOLE = {"test_layout.py", "test_docs.py", "test_licences.py", "data/test_real.py"}
+ABOUT_THE_WHOLE = {"test_layout.py", "test_constraints.py", "test_docs.py", "test_licences.py", "data/test_real.py"}
 
 MODULES = sorted(
     path.relative_to(PACKAGE).as_posix() for path in PACKAGE.rglob("*.py") if path.name not in {"__init__.py"}

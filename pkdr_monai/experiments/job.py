@@ -59,7 +59,7 @@ def _result(job: Job, modality: str, seconds: float) -> dict[str, Any]:
         "evaluation_seconds": round(seconds, 1),
         "peak_memory_mib": record["peak_memory_mib"],
         "environment": record["environment"],
-        "finished": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
+        "finished": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "commands": _portable(job),
         "cases": _cases(job, modality),
         "note": DISCLAIMER,

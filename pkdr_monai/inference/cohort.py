@@ -147,4 +147,4 @@ def _tell_summary(tell: Tell, record: Mapping[str, Any], output: Path) -> None:
 
 
 def _now() -> str:
-    return datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds")
+    return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
