@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import ast
 import re
 import subprocess
 import sys
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -12,6 +14,16 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE, TESTS = ROOT / "pkdr_monai", ROOT / "tests"
 ABOUT_THE_WHOLE = {"test_layout.py", "test_constraints.py", "test_docs.py", "test_licences.py", "data/test_real.py"}
+
+LAYERS = [  # each imports from those above it, never from its own or a later one
+    {"errors", "losses", "metrics", "allocator", "peak_memory", "federated"},
+    {"arguments", "files", "locks", "modalities", "overrides", "regions", "workflow"},
+    {"comparison", "model_card", "networks", "phantom", "terminal"},
+    {"baselines", "data", "handlers", "models", "regularizers"},
+    {"caching", "commands", "experiments", "inference", "reporting"},
+    {"cli", "packaging"},
+    {"__main__"},
+]
 
 MODULES = sorted(
     path.relative_to(PACKAGE).as_posix() for path in PACKAGE.rglob("*.py") if path.name not in {"__init__.py"}
@@ -50,3 +62,39 @@ def test_the_heavy_tests_which_run_later_can_be_imported() -> None:
     words = [sys.executable, "-m", "pytest", "--collect-only", "--quiet", "tests/heavy"]
     collected = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=False)
     assert collected.returncode == 0, collected.stdout
+
+
+def _imports(module: str) -> set[str]:
+    """Return what a module of the package imports from the package as it loads, such as ``data.cases``."""
+    found, waiting = set(), list(ast.parse((PACKAGE / module).read_text(encoding="utf-8")).body)
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, ast.ImportFrom) and node.module and node.module.partition(".")[0] == PACKAGE.name:
+            found |= {f"{node.module}.{alias.name}".removeprefix(f"{PACKAGE.name}.") for alias in node.names}
+        elif isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
+            waiting += node.orelse
+        elif not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):  # whose imports run when it is called
+            waiting += [child for child in ast.iter_child_nodes(node) if isinstance(child, ast.stmt)]
+    return found
+
+
+def test_no_import_leads_upward() -> None:
+    layer = {name: number for number, names in enumerate(LAYERS) for name in names}
+    assert {Path(module).parts[0].removesuffix(".py") for module in MODULES} == set(layer)
+    for path in PACKAGE.rglob("*.py"):
+        module = path.relative_to(PACKAGE).as_posix()
+        own = module.partition("/")[0].removesuffix(".py")
+        for name in _imports(module):
+            other = name.partition(".")[0]
+            allowed = other not in layer or other == own or layer[other] < layer[own]
+            assert allowed, f"{module} imports {other}, which is not below it in LAYERS"
+
+
+def test_no_modules_import_each_other_in_a_circle() -> None:
+    """As they load, that is: ``data.cases`` imports the readers of layouts, which need its ``Case``, inside a function."""
+    names = {module.removesuffix(".py").replace("/", ".") for module in MODULES} -     imported = {name: _imports(name.replace(".", "/") + ".py") for name in names}
+    graph = {
+        name: {other for other in names if any(f"{found}.".startswith(f"{other}.") for found in imported[name])}
+        for name in names
+    }
+    assert len(list(TopologicalSorter(graph).static_order())) == len(names)
