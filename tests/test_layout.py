@@ -91,8 +91,9 @@ def test_no_import_leads_upward() -> None:
 
 
 def test_no_modules_import_each_other_in_a_circle() -> None:
-    """As they load, that is: ``data.cases`` imports the readers of layouts, which need its ``Case``, inside a function."""
-    names = {module.removesuffix(".py").replace("/", ".") for module in MODULES} -     imported = {name: _imports(name.replace(".", "/") + ".py") for name in names}
+    """While they load: ``data.cases`` imports the readers of layouts, which need its ``Case``, inside a function."""
+    names = {module.removesuffix(".py").replace("/", ".") for module in MODULES}
+    imported = {name: _imports(name.replace(".", "/") + ".py") for name in names}
     graph = {
         name: {other for other in names if any(f"{found}.".startswith(f"{other}.") for found in imported[name])}
         for name in names
