@@ -19,6 +19,7 @@ CASES_FAILED_EXIT_CODE = 1
     tta=switch,
     window_overlap=number,
     min_component=number,
+    et_rule=number,
     save_probabilities=switch,
     uncertainty=switch,
     force=switch,
@@ -43,6 +44,7 @@ def predict(
     backend: str = "auto",
     label_scheme: str | None = None,
     min_component: float = 0.0,
+    et_rule: float = 0.0,
     save_probabilities: bool = False,
     uncertainty: bool = False,
     force: bool = False,
@@ -76,6 +78,7 @@ def predict(
         backend: torch, onnx or openvino; auto takes the fastest that pkdr bundle build checked for the model.
         label_scheme: labels to write, such as brats2023 or msd; default: those the model learnt from.
         min_component: remove connected pieces below this volume in mL; 0 removes nothing.
+        et_rule: turn an enhancing tumour below this volume in mm³ into necrosis, such as 500; 0 leaves it.
         save_probabilities: write the probability of each region.
         uncertainty: write the entropy of each region's probability, in bit.
         force: segment a scan that does not look skull-stripped.
@@ -97,6 +100,7 @@ def predict(
         backend=backend,
         label_scheme=label_scheme,
         min_component=min_component,
+        et_rule=et_rule,
         save_probabilities=save_probabilities,
         uncertainty=uncertainty,
         force=force,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from scipy import ndimage
 
+from pkdr_monai.et_rule import small_et_to_necrosis
 from pkdr_monai.regions import REGIONS, regions_to_label
 
 __all__ = ["binary_regions", "entropy", "label_map", "region_volumes"]
@@ -44,7 +45,7 @@ def label_map(regions: torch.Tensor, label_scheme: str) -> torch.Tensor:
 
 
 def region_volumes(
-    probabilities: torch.Tensor, voxel_volume: float, smallest: float = 0.0
+    probabilities: torch.Tensor, voxel_volume: float, smallest: float = 0.0, et_rule: float = 0.0
 ) -> dict[str, dict[str, float]]:
     """Return the volume of each region in mL, with an interval.
 
@@ -57,6 +58,7 @@ def region_volumes(
         probabilities: of TC, WT and ET, nested, ``(3, X, Y, Z)``.
         voxel_volume: of one voxel, mm³.
         smallest: as in :func:`binary_regions`, at each of the three thresholds.
+        et_rule: as in :func:`~pkdr_monai.et_rule.small_et_to_necrosis`, likewise.
 
     Returns:
         ``ml``, ``low`` and ``high`` of each region.
@@ -68,7 +70,8 @@ def region_volumes(
     """
     volumes: dict[str, dict[str, float]] = {region: {} for region in REGIONS}
     for name, threshold in (("ml", THRESHOLD), ("low", LOW), ("high", HIGH)):
-        counts = binary_regions(probabilities, smallest, threshold).flatten(1).sum(1).tolist()
+        regions = small_et_to_necrosis(binary_regions(probabilities, smallest, threshold), et_rule, voxel_volume)
+        counts = regions.flatten(1).sum(1).tolist()
         for region, count in zip(REGIONS, counts, strict=True):
             volumes[region][name] = count * voxel_volume / 1000
     return volumes

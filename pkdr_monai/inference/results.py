@@ -12,6 +12,7 @@ import torch
 
 from pkdr_monai.data.headers import read_header, read_voxels
 from pkdr_monai.errors import InputError
+from pkdr_monai.et_rule import small_et_to_necrosis
 from pkdr_monai.inference.nifti import write_like
 from pkdr_monai.inference.postprocessing import binary_regions, entropy, label_map, region_volumes
 from pkdr_monai.inference.preview import draw_preview
@@ -48,8 +49,8 @@ def write_results(
     (source,) = scan.paths([shown])
     header = read_header(source)
     smallest = math.ceil(1000 * settings.min_component / header.voxel_volume)
-    regions = binary_regions(probabilities, smallest)
-    volumes = region_volumes(probabilities, header.voxel_volume, smallest)
+    regions = small_et_to_necrosis(binary_regions(probabilities, smallest), settings.et_rule, header.voxel_volume)
+    volumes = region_volumes(probabilities, header.voxel_volume, smallest, settings.et_rule)
     label = label_map(regions, settings.label_scheme or cards[0].label_scheme)
     volumetric = {f"{scan.name}_seg.nii.gz": label.numpy()}
     if settings.save_probabilities:

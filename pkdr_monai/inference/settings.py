@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from pkdr_monai.errors import InputError
+from pkdr_monai.et_rule import check_et_rule
 from pkdr_monai.regions import scheme_labels
 
 __all__ = ["Settings"]
@@ -36,6 +37,7 @@ class Settings:
             result was checked; see :func:`~pkdr_monai.inference.engine.choose_engine`.
         label_scheme: label values to write; ``None`` for those that the model learnt from.
         min_component: connected pieces of a region smaller than this are removed, in mL; 0 removes nothing.
+        et_rule: an enhancing tumour of fewer mm³ than this becomes necrosis; 0 leaves it. Probabilities stay.
         save_probabilities: write the probability of each region.
         uncertainty: write the entropy of each region's probability.
         force: segment a scan that does not look skull-stripped.
@@ -57,6 +59,7 @@ class Settings:
     backend: str = "auto"
     label_scheme: str | None = None
     min_component: float = 0.0
+    et_rule: float = 0.0
     save_probabilities: bool = False
     uncertainty: bool = False
     force: bool = False
@@ -69,9 +72,14 @@ class Settings:
             raise InputError(f"window_overlap is from 0 to below 1, got {self.window_overlap:g}: 0.5 is usual.")
         if not self.min_component >= 0:
             raise InputError(f"min_component is a volume in mL, 0 or more, got {self.min_component:g}.")
+        check_et_rule(self.et_rule)
         if self.label_scheme is not None:
             scheme_labels(self.label_scheme)
 
     def as_dict(self) -> dict[str, Any]:
-        """Return the settings as plain data."""
-        return asdict(self)
+        """Return the settings as plain data; the ET rule only where it is on.
+
+        What is hashed as a case's key is this: results from before there was a rule stay valid.
+        """
+        settings = asdict(self)
+        return settings if self.et_rule else {name: value for name, value in settings.items() if name != "et_rule"}

@@ -55,3 +55,13 @@ def test_doubt_is_largest_at_a_half_and_the_same_for_both_sides() -> None:
     assert int(doubt.argmax()) == 50
     torch.testing.assert_close(doubt, doubt.flip(0))
     assert bool(torch.isfinite(doubt).all())
+
+
+def test_the_et_rule_acts_on_each_threshold_of_a_volume() -> None:
+    probabilities = torch.zeros(3, 4, 4, 4)
+    probabilities[:, 0] = 0.9  # 16 voxels
+    probabilities[:, 1] = 0.6
+    plain = region_volumes(probabilities, voxel_volume=1.0)
+    ruled = region_volumes(probabilities, voxel_volume=1.0, et_rule=20)
+    assert plain["et"] == {"ml": 0.032, "low": 0.016, "high": 0.032}
+    assert ruled == {**plain, "et": {"ml": 0.032, "low": 0.0, "high": 0.032}}

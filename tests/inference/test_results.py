@@ -50,3 +50,18 @@ def test_only_what_is_asked_for_is_written(
     assert {path.name for path in tmp_path.iterdir()} == set(asked["outputs"])
     written = nib.load(tmp_path / f"{scan.name}_probabilities.nii.gz")
     np.testing.assert_allclose(written.get_fdata(), probabilities.movedim(0, -1), rtol=1e-6)
+
+
+def test_the_et_rule_turns_a_small_enhancing_tumour_into_necrosis_and_leaves_probabilities(
+    scan: Scan, card: ModelCard, probabilities: torch.Tensor, tmp_path: Path
+) -> None:
+    labels = {}
+    for rule in (0.0, 13_824.0, 14_000.0):  # 64 voxels of 216 mm³ are 13,824 mm³
+        settings = Settings(et_rule=rule, save_probabilities=True, label_scheme="brats2018")
+        told = write_results(tmp_path, scan, probabilities, [card], settings)
+        label = np.asarray(nib.load(tmp_path / f"{scan.name}_seg.nii.gz").dataobj)
+        labels[rule] = {int(value): int((label == value).sum()) for value in np.unique(label[label > 0])}
+        assert told["volumes_ml"]["et"]["ml"] == pytest.approx(0.216 * labels[rule].get(4, 0))
+        written = nib.load(tmp_path / f"{scan.name}_probabilities.nii.gz").get_fdata()
+        np.testing.assert_allclose(written, probabilities.movedim(0, -1), rtol=1e-6)
+    assert labels == {0.0: {2: 1, 4: 64}, 13_824.0: {2: 1, 4: 64}, 14_000.0: {1: 64, 2: 1}}
