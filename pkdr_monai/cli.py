@@ -14,6 +14,7 @@ from pkdr_monai.commands.experiment import Experiment
 from pkdr_monai.commands.info import info
 from pkdr_monai.commands.predict import predict
 from pkdr_monai.commands.report import report
+from pkdr_monai.commands.score import score
 from pkdr_monai.commands.train import train
 from pkdr_monai.errors import INTERRUPTED_EXIT_CODE, describe_interruption, plain_error_in, replace_unwritable
 from pkdr_monai.terminal import Plan, did_you_mean, run_plan, settle_switches
@@ -43,6 +44,7 @@ class Commands:
         self.info = info
         self.predict = predict
         self.report = report
+        self.score = score
         self.train = train
 
 

@@ -1,0 +1,48 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pkdr_monai.cli import main
+from tests.conftest import exit_code, save, volumes
+
+
+@pytest.fixture
+def predictions(tmp_path: Path) -> Path:
+    """Label maps as nnU-Net names them, whose enhancing tumour is one voxel of 512 mm³."""
+    label = volumes()["seg"]
+    label[label == 4] = 1
+    label[3, 3, 3] = 4
+    for case in ("001", "1e5", "x"):
+        save(tmp_path / "predictions" / f"{case}.nii.gz", label)
+    return tmp_path / "predictions"
+
+
+def test_score_writes_tables_and_tells_them(
+    predictions: Path, dataset: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    main(["score", str(predictions), "--truth", str(dataset), "--output", str(tmp_path / "out"), "--et_rule", "600"])
+    told = capsys.readouterr().out
+    assert told.startswith("2 cases")
+    assert "not scored, for want of a truth: x\n" in told
+    assert "not scored, for want of a prediction: c\n" in told
+    assert "not a medical device" in told
+    record = json.loads((tmp_path / "out" / "scores.json").read_text())
+    assert list(record["cases"]) == ["001", "1e5"]
+    assert record["cases"]["001"]["dice_wt"] == 1.0
+    assert record["cases"]["001"]["dice_et_rule"] == 0.0
+    assert (tmp_path / "out" / "scores.csv").read_text().startswith("case,dice_wt,")
+
+
+def test_bad_input_ends_with_2_and_one_sentence(
+    predictions: Path, dataset: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    save(predictions / "c.nii.gz", np.zeros((2, 2, 2), np.uint8))
+    assert exit_code("score", predictions, "--truth", dataset, "--output", tmp_path / "out") == 2
+    assert capsys.readouterr().err.splitlines()[-1].startswith("error: case c: the prediction has 2x2x2 voxels")
+    assert not (tmp_path / "out").exists()
+    assert exit_code("score", predictions, "--truth", tmp_path / "absent", "--output", tmp_path / "out") == 2
+    assert exit_code("score", predictions, "--truth", dataset, "--output", "o", "--et_rule", "many") == 2
