@@ -24,11 +24,11 @@ ABOUT_THE_WHOLE = {
 
 LAYERS = [  # each imports from those above it, never from its own or a later one
     {"errors", "losses", "metrics", "allocator", "peak_memory", "federated"},
-    {"arguments", "files", "locks", "modalities", "overrides", "regions", "workflow"},
+    {"arguments", "et_rule", "files", "locks", "modalities", "overrides", "regions", "workflow"},
     {"comparison", "model_card", "networks", "phantom", "terminal"},
     {"baselines", "data", "handlers", "models", "regularizers"},
     {"caching", "commands", "experiments", "inference", "reporting"},
-    {"cli", "packaging"},
+    {"cli", "packaging", "scoring"},
     {"__main__"},
 ]
 
