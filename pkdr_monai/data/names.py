@@ -32,6 +32,7 @@ ENTITY = re.compile(
     r"recording|chunk|seg|res|den|label|desc|tracksys|from|to|mode)-(?P<value>[^_]+)(?:_|$)",
     re.IGNORECASE,
 )
+ACCELERATION = re.compile(r"p\d", re.IGNORECASE)  # behind a modality; before it, p1 is a patient
 NO_CONTRAST = ("none", "no", "pre", "native", "0")
 IMAGE_KINDS = ("gradient_echo", "contrast", "plain", "weighting", "qualifier", "processing", "head")
 LABEL_KINDS = ("label", "mask", "label_detail", "anatomy", "processing")
@@ -243,6 +244,7 @@ def _image(stem: str, words: list[_Word]) -> FileName:
     first, last = heads[0], heads[-1]
     for place, word in enumerate(words[last + 1 :], last + 1):
         single = place == last + 1 and word.text.lower() in SHORT  # T1_c, T2_f
+        single |= ACCELERATION.fullmatch(word.text) is not None
         if not single and (word.is_kind("other") or not word.is_kind(*IMAGE_KINDS)):
             return FileName(reason=f"{word.text!r} after {words[last].text!r} is not known")
     for word in words[first : last + 1]:
