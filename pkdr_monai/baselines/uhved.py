@@ -10,10 +10,11 @@ from torch import nn
 from pkdr_monai.baselines.uhved_coders import LEVELS, LatentDecoder, ModalityEncoder
 from pkdr_monai.baselines.uhved_fusion import product_of_gaussians
 from pkdr_monai.modalities import MODALITIES, channel_indices, parse_modalities
+from pkdr_monai.networks.any_subset import draw_subset
 from pkdr_monai.networks.blocks import KERNEL_SIZE, STRIDE, crop_to, pad_to_stride
 from pkdr_monai.networks.precision import refuse_wrong_gradients
 
-__all__ = ["UHVED", "draw_subset"]
+__all__ = ["UHVED"]
 
 
 class UHVED(nn.Module):
@@ -146,17 +147,3 @@ class UHVED(nn.Module):
         if self.training:
             mean = mean + variance.sqrt() * torch.randn_like(mean)
         return mean.to(posteriors[0].dtype)
-
-
-def draw_subset(count: int) -> list[bool]:
-    """Draw a non-empty subset of ``count`` modalities: first its size, uniformly, then one of that size, uniformly.
-
-    It uses torch's generator of the CPU, so that no device has to be waited for.
-
-    Example:
-        >>> sum(draw_subset(4)) in (1, 2, 3, 4)
-        True
-    """
-    size = int(torch.randint(1, count + 1, ()))
-    chosen = torch.randperm(count)[:size].tolist()
-    return [modality in chosen for modality in range(count)]

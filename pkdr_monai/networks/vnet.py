@@ -105,8 +105,7 @@ class PatchVNet(nn.Module):
         Raises:
             ValueError: when ``x`` has other channels or a side under 16.
         """
-        levels = self.encode(x)
-        return crop_to(self.output(self.decode(levels)), x)
+        return self._logits(x)
 
     def features(self, x: torch.Tensor) -> dict[str, torch.Tensor]:
         """Return all that a training loss may read, in one pass.
@@ -139,10 +138,7 @@ class PatchVNet(nn.Module):
 
     def encode(self, x: torch.Tensor) -> list[torch.Tensor]:
         """Return the encoder's output at every level, full resolution first, the bottleneck last."""
-        levels = [self.stem(pad_to_stride(x, self.in_channels, self.stride))]
-        for down in self.down:
-            levels.append(down(levels[-1]))
-        return levels
+        return self._levels(x, self.in_channels)
 
     def decode(self, levels: list[torch.Tensor]) -> torch.Tensor:
         """Return the decoder's feature at full (padded) resolution from the encoder's levels."""
@@ -152,3 +148,13 @@ class PatchVNet(nn.Module):
             x = merge(up(x) + levels[skip])
             skip -= 1
         return x
+
+    def _logits(self, x: torch.Tensor) -> torch.Tensor:
+        levels = self.encode(x)
+        return crop_to(self.output(self.decode(levels)), x)
+
+    def _levels(self, x: torch.Tensor, channels: int) -> list[torch.Tensor]:
+        levels = [self.stem(pad_to_stride(x, channels, self.stride))]
+        for down in self.down:
+            levels.append(down(levels[-1]))
+        return levels

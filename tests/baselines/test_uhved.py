@@ -10,10 +10,10 @@ import pytest
 import torch
 
 from pkdr_monai.baselines import UHVED, UHVEDLoss
-from pkdr_monai.baselines.uhved import draw_subset
 from pkdr_monai.baselines.uhved_fusion import product_of_gaussians
 from pkdr_monai.errors import InputError
 from pkdr_monai.modalities import MODALITIES, channel_indices
+from pkdr_monai.networks.any_subset import draw_subset
 
 SUBSETS = [subset for size in range(1, 5) for subset in itertools.combinations(MODALITIES, size)]
 IMAGE = torch.randn(1, 4, 16, 16, 16, generator=torch.Generator().manual_seed(0))

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from pkdr_monai.errors import InputError
-from pkdr_monai.networks import PatchVNet, load_weights, read_tensors
+from pkdr_monai.networks import PatchVNet, begin_from, load_weights, read_tensors
 
 
 class Malice:
@@ -67,3 +67,25 @@ def test_code_in_a_checkpoint_is_never_run(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="may run code"):
         read_tensors(tmp_path / "model.pt")
     assert not (tmp_path / "executed").exists()
+
+
+def test_a_training_begins_from_the_slices_of_its_modalities(tmp_path: Path) -> None:
+    teacher = PatchVNet(4, init_filters=2, patch_head=True)
+    torch.save({name: value.half() for name, value in teacher.state_dict().items()}, tmp_path / "model.pt")
+    student = begin_from(PatchVNet(2, init_filters=2), tmp_path / "model.pt", [0, 2])
+    torch.testing.assert_close(student.stem[0].weight, teacher.stem[0].weight[:, [0, 2]].half().float())
+    torch.testing.assert_close(student.output.weight, teacher.output.weight.half().float())
+
+
+def test_a_head_that_only_one_has_is_left_as_it_is(tmp_path: Path) -> None:
+    torch.save(PatchVNet(4, init_filters=2).state_dict(), tmp_path / "model.pt")
+    teacher = PatchVNet(4, init_filters=2, patch_head=True)
+    before = {name: value.clone() for name, value in teacher.patch_head.state_dict().items()}
+    begin_from(teacher, tmp_path / "model.pt", [0, 1, 2, 3])
+    torch.testing.assert_close(dict(teacher.patch_head.state_dict()), before)
+
+
+def test_weights_of_another_size_are_not_begun_from(tmp_path: Path) -> None:
+    torch.save(PatchVNet(4, init_filters=4).state_dict(), tmp_path / "model.pt")
+    with pytest.raises(InputError, match=r"cannot be begun from: stem\.0\.weight is \(4, 1, 3, 3, 3\) there"):
+        begin_from(PatchVNet(1, init_filters=2), tmp_path / "model.pt", [2])
