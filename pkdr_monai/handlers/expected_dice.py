@@ -64,4 +64,5 @@ class ExpectedDice:
             )
             return
         base = replace(card, training_data=None) if written is None else written
-        replace(base, evaluation=Evaluation.of_scores(scores, self.data, self.section)).write()
+        evaluation = Evaluation.of_scores(scores, self.data, self.section)
+        base.evaluated(evaluation, self.card.modalities).write()

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import ignite.distributed as idist
 from ignite.engine import Engine, Events
 from monai.transforms import Compose
 from monai.utils import set_determinism
+from torch.utils.data import Dataset
 
 __all__ = ["ReseedEachEpoch"]
 
@@ -19,11 +22,14 @@ class ReseedEachEpoch:
     Args:
         seed: seed of the run.
         transform: transform of the training data set; without workers its random state lives in this process.
+        dataset: training data set; one that draws its cases, such as
+            :class:`~pkdr_monai.phantom.wide.WideCases`, has ``set_epoch(epoch)``, which is called.
     """
 
-    def __init__(self, seed: int, transform: Compose | None = None) -> None:
+    def __init__(self, seed: int, transform: Compose | None = None, dataset: Dataset | None = None) -> None:
         self.seed = seed
         self.transform = transform
+        self.set_epoch: Callable[[int], None] | None = getattr(dataset, "set_epoch", None)
 
     def attach(self, engine: Engine) -> None:
         """Register with the trainer."""
@@ -33,5 +39,7 @@ class ReseedEachEpoch:
         """Seed for the epoch that starts."""
         seed = (self.seed + engine.state.epoch) * idist.get_world_size() + idist.get_rank()
         set_determinism(seed)
+        if self.set_epoch is not None:
+            self.set_epoch(engine.state.epoch)
         if self.transform is not None:
             self.transform.set_random_state(seed)

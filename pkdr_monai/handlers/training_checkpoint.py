@@ -11,6 +11,7 @@ from typing import Any
 import ignite.distributed as idist
 import torch
 from ignite.engine import Engine, Events
+from ignite.handlers import EMAHandler
 from torch import nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
@@ -18,7 +19,7 @@ from torch.optim.lr_scheduler import LRScheduler
 from pkdr_monai.arguments import switch
 from pkdr_monai.errors import InputError
 from pkdr_monai.files import atomic_write
-from pkdr_monai.networks import read_tensors
+from pkdr_monai.networks import begin_from, read_tensors
 
 __all__ = ["TrainingCheckpoint"]
 
@@ -46,6 +47,11 @@ class TrainingCheckpoint:
         resume: continue from ``checkpoint.pt``; without one, start afresh. The words ``"true"`` and ``"false"``, as a
             command line gives them, are understood.
         interval: epochs between two checkpoints.
+        average: a moving average of the network's weights, Ignite's ``EMAHandler``; its network is then what
+            ``model.pt`` and ``model_last.pt`` hold, and the evaluator has to validate it. ``None`` for none.
+        initial_weights: file that the network begins from where nothing is resumed, see
+            :func:`~pkdr_monai.networks.begin_from`; ``None`` to begin at random.
+        initial_channels: the network's input channels within that file.
     """
 
     def __init__(
@@ -58,10 +64,18 @@ class TrainingCheckpoint:
         evaluator: Engine,
         resume: bool | str = False,
         interval: int = 1,
+        average: EMAHandler | None = None,
+        initial_weights: str | Path | None = None,
+        initial_channels: Sequence[int] | None = None,
     ) -> None:
         self.directory = Path(directory)
-        self.network = network
+        self.trained = network
+        self.network = network if average is None else average.ema_model
+        self.average = average
+        self.initial_weights, self.initial_channels = initial_weights, initial_channels
         self.parts: dict[str, Any] = {"distiller": distiller, "optimizer": optimizer, "lr_scheduler": lr_scheduler}
+        if average is not None:
+            self.parts["average"] = average.ema_model
         self.evaluator = evaluator
         self.resume = switch(resume)
         self.interval = interval
@@ -72,6 +86,8 @@ class TrainingCheckpoint:
         engine.add_event_handler(Events.STARTED, self.start)
         engine.add_event_handler(Events.EPOCH_COMPLETED, self.save)
         engine.add_event_handler(Events.COMPLETED, self.finish)
+        if self.average is not None:
+            self.average.attach(engine)
 
     def start(self, engine: Engine) -> None:
         """Restore the run, or make sure that a new one overwrites nothing.
@@ -89,13 +105,18 @@ class TrainingCheckpoint:
                     f"{self.directory} already holds {present[0]} of another run. Continue that run with "
                     "--resume true, or give this one its own folder with --output_dir."
                 )
-        else:
-            self._restore(engine)
-
-    def _restore(self, engine: Engine) -> None:
         paths = [path for name in CHECKPOINTS if (path := self.directory / name).exists()]
-        if not paths:
-            return
+        if paths:
+            self._restore(engine, paths)
+        else:
+            self._begin()
+
+    def _begin(self) -> None:
+        if self.initial_weights is not None:
+            begin_from(self.trained, self.initial_weights, self.initial_channels)
+            self.network.load_state_dict(self.trained.state_dict())
+
+    def _restore(self, engine: Engine, paths: Sequence[Path]) -> None:
         path, state = _first_sound(paths)
         try:
             for name, part in self.parts.items():

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 from ignite.engine import Engine, Events
+from ignite.handlers import EMAHandler
 from torch import nn
 
 from pkdr_monai.handlers import History, ReseedEachEpoch, TrainingCheckpoint
@@ -55,7 +56,13 @@ def _evaluator(best_epoch: int) -> Engine:
 
 @pytest.fixture
 def make_run(tmp_path: Path) -> Callable[..., Run]:
-    def make(folder: str = "run", resume: bool = False, best_epoch: int = 2) -> Run:
+    def make(
+        folder: str = "run",
+        resume: bool = False,
+        best_epoch: int = 2,
+        momentum: float | None = None,
+        initial_weights: Path | None = None,
+    ) -> Run:
         torch.manual_seed(7)
         network = nn.Linear(4, 1)
         optimizer = torch.optim.Adam(network.parameters(), lr=0.1)
@@ -72,7 +79,15 @@ def make_run(tmp_path: Path) -> Callable[..., Run]:
         trainer, evaluator = Engine(step), _evaluator(best_epoch)
         history = History(tmp_path / folder / "history.csv", loss_function, optimizer, evaluator)
         checkpoint = TrainingCheckpoint(
-            tmp_path / folder / "models", network, network, optimizer, scheduler, evaluator, resume=resume
+            tmp_path / folder / "models",
+            network,
+            network,
+            optimizer,
+            scheduler,
+            evaluator,
+            resume=resume,
+            average=None if momentum is None else EMAHandler(network, momentum),
+            initial_weights=initial_weights,
         )
         ReseedEachEpoch(seed=3).attach(trainer)
         trainer.add_event_handler(Events.EPOCH_COMPLETED, lambda: scheduler.step())

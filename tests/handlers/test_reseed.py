@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from ignite.engine import Engine, Events
 from monai.transforms import Compose, RandScaleIntensity
+from torch.utils.data import Dataset
 
 from pkdr_monai.handlers import ReseedEachEpoch
 
@@ -31,3 +32,16 @@ def test_an_epoch_does_not_remember_what_was_drawn_before() -> None:
 
 def test_epochs_differ() -> None:
     assert len(set(_draws(1, disturb=0))) == 3
+
+
+def test_a_data_set_that_draws_its_cases_is_told_the_epoch() -> None:
+    class Drawn(Dataset):
+        epochs: list[int] = []
+
+        def set_epoch(self, epoch: int) -> None:
+            self.epochs.append(epoch)
+
+    dataset, engine = Drawn(), Engine(lambda engine, batch: None)
+    ReseedEachEpoch(seed=0, dataset=dataset).attach(engine)
+    engine.run([0], max_epochs=3)
+    assert dataset.epochs == [1, 2, 3]

@@ -153,3 +153,39 @@ def test_resume_understands_the_words_of_a_command_line(make_run, word: object, 
 def test_resume_refuses_other_words(make_run) -> None:
     with pytest.raises(InputError, match="expected true or false, got 'perhaps'"):
         make_run(resume="perhaps")
+
+
+@pytest.mark.parametrize("killed_in", [1, 2, 5])
+def test_a_resumed_moving_average_is_the_very_same(make_run, tmp_path: Path, killed_in: int) -> None:
+    make_run("whole", momentum=0.1).go(6)
+    first = make_run("broken", resume=True, momentum=0.1)
+    _kill_in_epoch(first, killed_in)
+    with pytest.raises(KilledError):
+        first.go(6)
+    make_run("broken", resume=True, momentum=0.1).go(6)
+    whole, broken = (_weights(tmp_path / name / "models/model_last.pt") for name in ("whole", "broken"))
+    torch.testing.assert_close(broken, whole, rtol=0, atol=0)
+
+
+def test_the_moving_average_is_what_is_kept(make_run, tmp_path: Path) -> None:
+    run = make_run(momentum=0.1)
+    seen = [run.network.weight.detach().clone()]  # the average begins where the network does
+    run.trainer.add_event_handler(
+        Events.ITERATION_COMPLETED, lambda: seen.append(0.9 * seen[-1] + 0.1 * run.network.weight.detach())
+    )
+    run.go(4)
+    torch.testing.assert_close(_weights(tmp_path / "run/models/model_last.pt")["weight"], seen[-1])
+
+
+def test_a_run_begins_from_given_weights_but_resumes_from_its_own(make_run, tmp_path: Path) -> None:
+    given = {"weight": torch.full((1, 4), 5.0), "bias": torch.zeros(1)}
+    torch.save(given, tmp_path / "given.pt")
+    run = make_run(initial_weights=tmp_path / "given.pt", momentum=0.1)
+    seen = []
+    run.trainer.add_event_handler(Events.EPOCH_STARTED(once=1), lambda: seen.append(run.network.weight.clone()))
+    run.go(2)
+    torch.testing.assert_close(seen[0], given["weight"])
+    resumed = make_run(resume=True, initial_weights=tmp_path / "given.pt", momentum=0.1)
+    resumed.trainer.add_event_handler(Events.EPOCH_STARTED(once=3), lambda: seen.append(resumed.network.weight.clone()))
+    resumed.go(3)
+    assert not torch.equal(seen[1], given["weight"])
