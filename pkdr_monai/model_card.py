@@ -74,6 +74,7 @@ class ModelCard:
         label_scheme: scheme of the labels that it learnt from.
         training_data: what it was trained on, as :func:`data_source` says it; ``None`` where that is unknown.
         evaluation: the last evaluation, or ``None``.
+        subsets: evaluations of a network for any subset of its modalities, by the subset: ``"t1+flair"``.
         sha256: hash of the weights' file; ``None`` until they are written.
         version: version of this package that wrote the card.
         weights: file of the weights, where the card was read from a disk.
@@ -90,6 +91,7 @@ class ModelCard:
     label_scheme: str = "brats2018"
     training_data: dict[str, Any] | None = None
     evaluation: Evaluation | None = None
+    subsets: dict[str, Evaluation] = field(default_factory=dict)
     sha256: str | None = None
     version: str = __version__
     weights: Path | None = field(default=None, compare=False)
@@ -107,16 +109,53 @@ class ModelCard:
 
     @property
     def synthetic(self) -> bool:
-        """Whether it learnt from the synthetic cohort, so that nothing it says holds for a patient."""
+        """Whether it learnt from synthetic patients alone."""
         return bool(self.training_data and self.training_data.get("synthetic"))
+
+    @property
+    def demonstration(self) -> bool:
+        """Whether it learnt from synthetic patients and was not evaluated on real ones: nothing holds for a patient."""
+        found = [evaluation for evaluation in (self.evaluation, *self.subsets.values()) if evaluation is not None]
+        return self.synthetic and all(evaluation.data.get("synthetic") for evaluation in found)
 
     @property
     def expected_dice(self) -> float | None:
         """Mean Dice over the regions in its own evaluation, or ``None`` without one."""
         return None if self.evaluation is None else statistics.fmean(self.evaluation.mean.values())
 
+    @property
+    def any_subset(self) -> bool:
+        """Whether one set of weights segments from any non-empty subset of its modalities."""
+        return "available" in self.network
+
+    def seeing(self, modalities: Sequence[str]) -> ModelCard:
+        """Return the card of the same weights given a subset of their modalities, with what to expect of it then.
+
+        Raises:
+            InputError: when the network needs all its modalities, or knows none of that name.
+        """
+        chosen = parse_modalities(modalities)
+        if not self.any_subset or not set(chosen) <= set(self.network["modalities"]):
+            raise InputError(f"model {self.name} segments from {', '.join(self.modalities)}, not {', '.join(chosen)}.")
+        network = self.network | {"available": list(chosen)}
+        return replace(self, modalities=chosen, network=network, evaluation=self.subsets.get("+".join(chosen)))
+
+    def evaluated(self, evaluation: Evaluation, modalities: Sequence[str] | None = None) -> ModelCard:
+        """Return the card with an evaluation, of a subset of the modalities where the network serves any."""
+        chosen = self.modalities if modalities is None else parse_modalities(modalities)
+        if not self.any_subset:
+            return replace(self, evaluation=evaluation)
+        whole = chosen == parse_modalities(self.network["modalities"])
+        return replace(
+            self,
+            evaluation=evaluation if whole else self.evaluation,
+            subsets=self.subsets | {"+".join(chosen): evaluation},
+        )
+
     def same_model(self, other: ModelCard) -> bool:
-        """Tell whether both cards speak of one network with one preprocessing."""
+        """Whether both cards are of one network with one preprocessing, whatever subset of modalities it is given."""
+        if self.any_subset and other.any_subset:
+            return self.spacing == other.spacing and _without_subset(self.network) == _without_subset(other.network)
         facts = ("modalities", "network", "spacing")
         return all(getattr(self, fact) == getattr(other, fact) for fact in facts)
 
@@ -141,9 +180,11 @@ class ModelCard:
         """
         content = read_json(path)
         try:
+            content = {"subsets": {}} | content  # cards of version 0.1.0 have none
             facts = {name: content[name] for name in cls.__dataclass_fields__ if name != "weights"}
             _refuse_code(facts["network"])
             facts["evaluation"] = Evaluation(**facts["evaluation"]) if facts["evaluation"] else None
+            facts["subsets"] = {subset: Evaluation(**found) for subset, found in facts["subsets"].items()}
             return cls(**facts, weights=path.with_suffix(".pt"))
         except InputError as error:
             raise InputError(f"{path}: {error}") from error
@@ -166,6 +207,10 @@ def data_source(data_list: Mapping[str, Any]) -> dict[str, Any]:
     names = [entry["case"] for section in ("training", "validation", "test") for entry in data_list.get(section, ())]
     synthetic = any(name.startswith(SYNTHETIC_PREFIX) for name in names)
     return {"name": data_list.get("name"), "hash": data_list.get("hash"), "synthetic": synthetic}
+
+
+def _without_subset(network: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in network.items() if name != "available"}
 
 
 def _refuse_code(description: Any) -> None:

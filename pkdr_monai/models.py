@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import os
 import shutil
+import sysconfig
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pkdr_monai
 from pkdr_monai.errors import InputError
@@ -13,16 +16,31 @@ from pkdr_monai.files import atomic_write
 from pkdr_monai.modalities import MODALITIES
 from pkdr_monai.model_card import ModelCard, card_path
 
-__all__ = ["choose_models", "default_folders", "find_models", "list_models", "read_model", "replace_model"]
+__all__ = [
+    "choose_models",
+    "default_folders",
+    "find_models",
+    "list_models",
+    "read_model",
+    "replace_model",
+    "settings_beside",
+]
 
+SHARED = ("share", "pkdr_monai", "models")  # where a wheel puts the weights, below the environment's data folder
 DEPTH = 4  # levels of folders to look into, so that a slip does not walk a whole disk
-CARD, WEIGHTS = "model.json", "model.pt"
-HOW_TO_GET_ONE = "train one (`make demo` trains on synthetic cases), or name a folder that holds one with --models"
+CARD, WEIGHTS, LAST_WEIGHTS = "model.json", "model.pt", "model_last.pt"
+HOW_TO_GET_ONE = (
+    "train one (`make demo-training` trains on synthetic cases), or name a folder that holds one with --models"
+)
 
 
 def default_folders() -> list[Path]:
-    """Return where models are looked for: ``models/`` of the unpacked bundle, ``runs/`` and ``demo/runs/`` here."""
-    return [Path(pkdr_monai.__file__).parent.parent / "models", Path("runs"), Path("demo", "runs")]
+    """Return where models are looked for.
+
+    They are the weights that come with the package (in a checkout ``bundle/models``, in an unpacked bundle ``models``,
+    with a wheel ``share/pkdr_monai/models`` of its environment), then ``runs/`` and ``demo/runs/`` here.
+    """
+    return [*_shipped_folders(), Path("runs"), Path("demo", "runs")]
 
 
 def find_models(folders: Sequence[str | Path] = ()) -> list[ModelCard]:
@@ -87,8 +105,9 @@ def read_model(path: str | Path) -> ModelCard:
 def choose_models(cards: Sequence[ModelCard], modalities: Sequence[str], use: str = "best") -> list[ModelCard]:
     """Choose the models that segment a scan.
 
-    A model that sees all modalities at hand comes first: with all four that is the teacher. Among others, the mean Dice
-    of their own evaluations decides, then their names; a model that was never evaluated comes last.
+    A network for any subset is given all the modalities at hand that it knows. A model that sees all of them comes
+    first. Among equals, one that was evaluated on patients goes before one that was evaluated on synthetic cases, then
+    the mean Dice of their own evaluations decides, then their names; a model that was never evaluated comes last.
 
     Args:
         cards: the models there are.
@@ -98,7 +117,7 @@ def choose_models(cards: Sequence[ModelCard], modalities: Sequence[str], use: st
     Raises:
         InputError: when no model does with these modalities.
     """
-    fitting = [card for card in cards if set(card.modalities) <= set(modalities)]
+    fitting = [fit for card in cards if (fit := _fitted(card, modalities)) is not None]
     if not fitting:
         raise InputError(
             f"no model segments from {', '.join(modalities)} alone: found {_listed(cards)}; "
@@ -109,6 +128,41 @@ def choose_models(cards: Sequence[ModelCard], modalities: Sequence[str], use: st
         return ranked[:1]
     students = {card.modalities: card for card in reversed(ranked) if card.modalities != MODALITIES}
     return sorted(students.values(), key=lambda card: _rank(card, modalities)) or ranked[:1]
+
+
+def weights_folder(bundle_root: str | Path) -> str:
+    """Return the folder that a bundle's weights are read from when no other is named.
+
+    That is ``models`` of the bundle where it holds weights, and otherwise the folder of the weights that come with the
+    package, so that a command typed in a checkout finds them.
+    """
+    own = Path(bundle_root) / "models"
+    places = [own, *_shipped_folders()]
+    return str(next((place for place in places if (place / WEIGHTS).is_file()), own))
+
+
+def settings_beside(checkpoint: str | Path) -> dict[str, Any]:
+    """Return what preprocessing and network have to be for a checkpoint, as the card beside it says.
+
+    Args:
+        checkpoint: file of the weights; without a card beside it, the settings are those of ``train.json``.
+
+    Returns:
+        ``spacing`` in mm, ``roi_size`` in voxels and ``init_filters``.
+
+    Raises:
+        InputError: when the card cannot be read.
+
+    Example:
+        >>> settings_beside("runs/nowhere/model.pt")["spacing"]
+        [1.0, 1.0, 1.0]
+    """
+    settings: dict[str, Any] = {"spacing": [1.0, 1.0, 1.0], "roi_size": [128, 128, 96], "init_filters": 16}
+    if card_path(checkpoint).is_file():
+        card = ModelCard.read(card_path(checkpoint))
+        settings |= {"spacing": list(card.spacing), "roi_size": list(card.roi_size)}
+        settings["init_filters"] = card.network.get("init_filters", settings["init_filters"])
+    return settings
 
 
 def replace_model(folder: str | Path, trained: str | Path) -> None:
@@ -127,9 +181,51 @@ def replace_model(folder: str | Path, trained: str | Path) -> None:
             shutil.copyfileobj(source, target)
 
 
-def _rank(card: ModelCard, modalities: Sequence[str]) -> tuple[bool, float, str]:
+def ship_model(folder: str | Path, trained: str | Path) -> ModelCard:
+    """Put the network of a training's last epoch into a bundle's ``models``, in half precision, with its card.
+
+    Args:
+        folder: the bundle's ``models``.
+        trained: the ``models`` of a finished training.
+
+    Returns:
+        The card, without an evaluation.
+
+    Raises:
+        InputError: when the training has not finished, or its card cannot be read.
+    """
+    import torch
+
+    from pkdr_monai.networks import read_tensors
+
+    state = read_tensors(Path(trained) / LAST_WEIGHTS)
+    card = read_model(Path(trained) / WEIGHTS)
+    half = {name: value.half() if value.is_floating_point() else value for name, value in state.items()}
+    target = Path(folder) / WEIGHTS
+    with atomic_write(target) as file:
+        torch.save(half, file)
+    shipped = replace(card, evaluation=None, subsets={}).with_weights(target)
+    shipped.write()
+    return shipped
+
+
+def _shipped_folders() -> list[Path]:
+    root = Path(pkdr_monai.__file__).parent.parent
+    return [root / "bundle" / "models", root / "models", Path(sysconfig.get_path("data"), *SHARED)]
+
+
+def _fitted(card: ModelCard, modalities: Sequence[str]) -> ModelCard | None:
+    """Return the card as it is given these modalities, or ``None`` where they are not enough for it."""
+    if card.any_subset:
+        known = [modality for modality in card.network["modalities"] if modality in modalities]
+        return card.seeing(known) if known else None
+    return card if set(card.modalities) <= set(modalities) else None
+
+
+def _rank(card: ModelCard, modalities: Sequence[str]) -> tuple[bool, bool, float, str]:
     dice = card.expected_dice
-    return set(card.modalities) != set(modalities), 1.0 if dice is None else -dice, card.name
+    on_patients = card.evaluation is not None and not card.evaluation.data.get("synthetic")
+    return set(card.modalities) != set(modalities), not on_patients, 1.0 if dice is None else -dice, card.name
 
 
 def _listed(cards: Sequence[ModelCard]) -> str:

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from pkdr_monai.errors import InputError
+from pkdr_monai.modalities import MODALITIES
 from pkdr_monai.model_card import Evaluation, ModelCard, data_source, file_hash
 
 NETWORK = {"_target_": "pkdr_monai.networks.PatchVNet", "in_channels": 1}
@@ -108,3 +109,36 @@ def test_a_name_that_a_config_would_run_as_code_is_refused(card: ModelCard, name
     path.write_text(json.dumps({**json.loads(path.read_text()), "name": name}))
     with pytest.raises(InputError, match=r"model\.json"):
         ModelCard.read(path)
+
+
+ANY_SUBSET = {"_target_": "pkdr_monai.networks.AnySubsetVNet", "available": ["t1", "t1ce", "t2", "flair"]}
+ANY_SUBSET |= {"modalities": ["t1", "t1ce", "t2", "flair"]}
+
+
+def test_evaluations_of_subsets_are_kept_by_the_subset(tmp_path: Path) -> None:
+    card = ModelCard("any", MODALITIES, ANY_SUBSET, (2, 2, 2), (16, 16, 16))
+    for subset, dice in {("flair",): 0.5, ("t1", "flair"): 0.6, MODALITIES: 0.7}.items():
+        card = card.evaluated(Evaluation.of_scores([[dice] * 3], {}, "test"), subset)
+    (tmp_path / "model.pt").write_bytes(b"weights")
+    card.with_weights(tmp_path / "model.pt").write()
+    read = ModelCard.read(tmp_path / "model.json")
+    assert read.seeing(["flair", "t1"]).expected_dice == pytest.approx(0.6)
+    assert read.expected_dice == pytest.approx(0.7)
+    assert read.seeing(["t2"]).evaluation is None
+    assert read.seeing(["t2"]).same_model(read)
+
+
+def test_a_network_that_needs_all_its_modalities_is_not_given_fewer() -> None:
+    card = ModelCard("teacher", MODALITIES, {"_target_": "x"}, (2, 2, 2), (16, 16, 16))
+    with pytest.raises(InputError, match="segments from t1, t1ce, t2, flair, not t2"):
+        card.seeing(["t2"])
+
+
+@pytest.mark.parametrize(("synthetic", "demonstration"), [(True, True), (False, False)])
+def test_synthetic_weights_are_no_demonstration_once_patients_evaluated_them(
+    synthetic: bool, demonstration: bool
+) -> None:
+    card = ModelCard("any", MODALITIES, ANY_SUBSET, (2, 2, 2), (16, 16, 16), training_data={"synthetic": True})
+    assert card.demonstration
+    evaluation = Evaluation.of_scores([[0.5] * 3], {"synthetic": synthetic}, "test")
+    assert card.evaluated(evaluation, ["flair"]).demonstration is demonstration

@@ -8,11 +8,21 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 
 from pkdr_monai.errors import InputError
 from pkdr_monai.modalities import MODALITIES
 from pkdr_monai.model_card import Evaluation, ModelCard
-from pkdr_monai.models import choose_models, default_folders, find_models, read_model, replace_model
+from pkdr_monai.models import (
+    choose_models,
+    default_folders,
+    find_models,
+    read_model,
+    replace_model,
+    settings_beside,
+    ship_model,
+    weights_folder,
+)
 from tests.inference.conftest import cohort, make_model, runs, scan  # noqa: F401
 
 
@@ -64,11 +74,16 @@ def test_models_are_looked_for_in_the_bundle_and_in_the_runs_here(
     runs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(InputError, match="make demo"):
+    assert default_folders()[0].parts[-2:] == ("bundle", "models")
+    monkeypatch.setattr("pkdr_monai.models._shipped_folders", lambda: [tmp_path / "bundle" / "models"])
+    with pytest.raises(InputError, match="make demo-training"):
         find_models()
     shutil.copytree(runs, tmp_path / "demo" / "runs")
     assert len(find_models()) == 3
-    assert default_folders()[0].name == "models"
+    assert weights_folder(tmp_path / "nowhere") == str(tmp_path / "nowhere" / "models")
+    shutil.copytree(runs / "pkdr_t2" / "models", tmp_path / "bundle" / "models")
+    assert weights_folder(tmp_path / "nowhere") == str(tmp_path / "bundle" / "models")
+    assert weights_folder(runs / "pkdr_flair") == str(runs / "pkdr_flair" / "models")
 
 
 def test_one_model_by_its_weights_its_card_or_its_run(runs: Path) -> None:
@@ -107,3 +122,49 @@ def test_a_training_without_a_card_replaces_nothing(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no checkpoint"):
         replace_model(tmp_path / "served", tmp_path / "trained")
     assert not (tmp_path / "served").exists()
+
+
+def _any_subset(name: str, synthetic: bool = False, **dice: float) -> ModelCard:
+    network = {"_target_": "x", "available": list(MODALITIES), "modalities": list(MODALITIES)}
+    found = ModelCard(name, MODALITIES, network, (1.0, 1.0, 1.0), (16, 16, 16))
+    for subset, value in dice.items():
+        evaluation = Evaluation.of_scores([[value] * 3], {"synthetic": synthetic}, "test")
+        found = found.evaluated(evaluation, subset.split("_"))
+    return found
+
+
+def test_a_network_for_any_subset_is_given_all_that_is_at_hand() -> None:
+    (chosen,) = choose_models([_any_subset("any", t2_flair=0.6)], ["t2", "flair"])
+    assert (chosen.modalities, chosen.network["available"]) == (("t2", "flair"), ["t2", "flair"])
+    assert chosen.expected_dice == pytest.approx(0.6)
+
+
+@pytest.mark.parametrize(("dedicated", "name"), [(0.7, "flair"), (0.5, "any")])
+def test_a_dedicated_student_is_preferred_where_its_evaluation_is_better(dedicated: float, name: str) -> None:
+    cards = [_any_subset("any", flair=0.6), card("flair", "flair", dice=dedicated)]
+    assert choose_models(cards, ["flair"])[0].name == name
+
+
+def test_an_evaluation_on_patients_goes_before_a_better_one_on_synthetic_cases() -> None:
+    demonstration = _any_subset("demo", synthetic=True, flair=0.9)
+    assert choose_models([demonstration, _any_subset("real", flair=0.6)], ["flair"])[0].name == "real"
+
+
+def test_settings_are_those_of_the_card_beside_a_checkpoint(runs: Path, tmp_path: Path) -> None:
+    assert settings_beside(runs / "pkdr_t2" / "models" / "model.pt")["spacing"] == [6.0, 6.0, 6.0]
+    assert settings_beside(tmp_path / "model.pt")["roi_size"] == [128, 128, 96]
+
+
+def test_what_is_shipped_is_the_last_network_in_half_precision(runs: Path, tmp_path: Path) -> None:
+    trained, folder = tmp_path / "trained", tmp_path / "models"
+    shutil.copytree(runs / "pkdr_t2" / "models", trained)
+    folder.mkdir()
+    with pytest.raises(InputError, match="no checkpoint"):
+        ship_model(folder, trained)
+    shutil.copy(trained / "model.pt", trained / "model_last.pt")
+    card = ship_model(folder, trained)
+    assert ModelCard.read(folder / "model.json") == card
+    assert card.evaluation is None
+    state, before = (torch.load(path / "model.pt", weights_only=True) for path in (folder, trained))
+    assert all(value.dtype == torch.float16 for value in state.values() if value.is_floating_point())
+    torch.testing.assert_close(state["output.weight"].float(), before["output.weight"], rtol=1e-3, atol=1e-3)

@@ -5,12 +5,12 @@ from typing import Any
 
 from pkdr_monai import DISCLAIMER
 from pkdr_monai.arguments import choice, switch
-from pkdr_monai.terminal import echo, verb
+from pkdr_monai.terminal import ProgressLine, echo, verb
 
 __all__ = ["evaluate"]
 
 
-@verb(split=choice("training", "validation", "test"), dry_run=switch)
+@verb(split=choice("training", "validation", "test"), dry_run=switch, subsets=switch)
 def evaluate(
     run: str,
     *,
@@ -18,6 +18,7 @@ def evaluate(
     data_list_file: str = "datalist.json",
     split: str = "test",
     output_dir: str | None = None,
+    subsets: bool = False,
     dry_run: bool = False,
 ) -> None:
     """Score a model on cases whose labels are known: Dice and HD95 of each case, on its own grid.
@@ -32,8 +33,13 @@ def evaluate(
         data_list_file: its division, as pkdr data split writes it.
         split: which part of the division: training, validation or test.
         output_dir: folder that gets evaluation/; by default that of the training.
+        subsets: score a network for any subset on all 15 subsets of its modalities, by the label maps that pkdr predict
+            writes; the table is RUN/evaluation_subsets.csv.
         dry_run: only print the command.
     """
+    if subsets:
+        _evaluate_subsets(run, dataset_dir, data_list_file, split, output_dir)
+        return
     from pkdr_monai.models import read_model
     from pkdr_monai.networks import build_network, describe_network
     from pkdr_monai.workflow import command_line, find_configs, run_bundle
@@ -62,4 +68,27 @@ def evaluate(
         means = ", ".join(f"{region.upper()} {mean:.3f}" for region, mean in scored.mean.items())
         echo(f"{card.name} on {scored.cases} {scored.section} cases: Dice {means}")
     echo(f"tables: {options['output_dir']}/evaluation")
+    echo(DISCLAIMER)
+
+
+def _evaluate_subsets(run: str, dataset_dir: str, data_list_file: str, split: str, output_dir: str | None) -> None:
+    import torch
+
+    from pkdr_monai.data import load_data_list
+    from pkdr_monai.inference.subsets import evaluate_subsets, evaluations_of, table, write_scores
+    from pkdr_monai.models import read_model
+
+    card, data_list = read_model(run), load_data_list(data_list_file)
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    progress = ProgressLine("evaluating")
+    scores = evaluate_subsets(card, data_list, dataset_dir, split, device=device, progress=progress)
+    path = Path(output_dir or Path(str(card.weights)).parent.parent) / "evaluation_subsets.csv"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_scores(path, scores)
+    for modalities, evaluation in evaluations_of(scores, data_list, split).items():
+        card = card.evaluated(evaluation, modalities)
+    card.write()
+    for line in table(scores):
+        echo(line)
+    echo(f"table: {path}")
     echo(DISCLAIMER)

@@ -69,5 +69,5 @@ def _tell(facts: dict[str, Any]) -> None:
         warning = "; trained on synthetic cases, for demonstration" if synthetic else ""
         echo(f"{model['name']}: sees {', '.join(model['modalities'])}; {dice}{warning} ({model['weights']})")
     if not facts["models"]:
-        echo("no models here; `make demo` trains some on synthetic cases, and --models names other folders")
+        echo("no models here; `make demo-training` trains some on synthetic cases, and --models names other folders")
     echo(facts["note"])

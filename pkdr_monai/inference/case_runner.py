@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import torch
 
@@ -37,6 +37,9 @@ logger = logging.getLogger(__name__)
 Tell = Callable[[str], None]
 """Called with each line for people."""
 
+Model: TypeAlias = tuple[Path | None, tuple[str, ...]]
+"""What one loaded network is: its weights and the modalities that it is given."""
+
 
 @dataclass
 class CaseRunner:
@@ -57,9 +60,9 @@ class CaseRunner:
     device: torch.device
     tell: Tell
     command: Callable[[ModelCard], str] | None = None
-    _engines: dict[Path | None, Engine] = field(default_factory=dict)
-    _loaded: dict[Path | None, Predictor] = field(default_factory=dict)
-    _told: dict[str | None, ModelCard] = field(default_factory=dict)
+    _engines: dict[Model, Engine] = field(default_factory=dict)
+    _loaded: dict[Model, Predictor] = field(default_factory=dict)
+    _told: dict[Model, ModelCard] = field(default_factory=dict)
 
     def models_used(self) -> list[dict[str, Any]]:
         """Return the models that were chosen so far, for the record."""
@@ -114,23 +117,25 @@ class CaseRunner:
         return {"status": "done", **content}
 
     def _predictor(self, card: ModelCard) -> Predictor:
-        if card.weights not in self._loaded:
-            self._loaded[card.weights] = load_predictor(card, self._engine(card), self.device)
-        return self._loaded[card.weights]
+        model = _model(card)
+        if model not in self._loaded:
+            self._loaded[model] = load_predictor(card, self._engine(card), self.device)
+        return self._loaded[model]
 
     def _engine(self, card: ModelCard) -> Engine:
-        if card.weights not in self._engines:
+        model = _model(card)
+        if model not in self._engines:
             settings = self.settings
-            self._engines[card.weights] = choose_engine(card, settings.backend, settings.precision, self.device)
-        return self._engines[card.weights]
+            self._engines[model] = choose_engine(card, settings.backend, settings.precision, self.device)
+        return self._engines[model]
 
     def _introduce(self, cards: Iterable[ModelCard]) -> None:
         """Say once of each model what it is, what to expect of it, and how to run it without this package's verb."""
         for card in cards:
-            if card.sha256 in self._told:
+            if _model(card) in self._told:
                 continue
             engine = self._engine(card)
-            self._told[card.sha256] = card
+            self._told[_model(card)] = card
             for line in describe_model(card):
                 self.tell(line)
             self.tell(f"  computed by {engine}")
@@ -138,6 +143,10 @@ class CaseRunner:
                 self.tell(f"  warning: {warning}")
             if self.command is not None:
                 self.tell(f"  by MONAI alone, in float32, the label map alone:\n    {self.command(card)}")
+
+
+def _model(card: ModelCard) -> Model:
+    return card.weights, card.modalities
 
 
 def _describe(error: Exception) -> dict[str, str]:

@@ -105,7 +105,11 @@ def _segment_all(
 def _sum_up(reports: Sequence[Mapping[str, Any]], settings: Settings, device: torch.device) -> dict[str, Any]:
     """Return what became of all cases, from the reports of all processes."""
     cases = Shard.whole([report["cases"] for report in reports])
-    models = {(model["sha256"], model["engine"]): model for report in reports for model in report["models"]}
+    models = {
+        (model["sha256"], model["modalities"], model["engine"]): model
+        for report in reports
+        for model in report["models"]
+    }
     counts = {status: sum(case["status"] == status for case in cases) for status in ("done", "skipped", "failed")}
     return {
         "status": "failed" if counts["failed"] else "finished",

@@ -19,6 +19,7 @@ from pkdr_monai.inference.engine import Engine, open_export
 from pkdr_monai.inference.scans import Scan
 from pkdr_monai.inference.settings import Settings
 from pkdr_monai.inference.windows import brain_probabilities
+from pkdr_monai.modalities import channel_indices
 from pkdr_monai.model_card import ModelCard
 from pkdr_monai.networks import build_network, load_weights
 
@@ -60,7 +61,8 @@ def load_predictor(card: ModelCard, engine: Engine, device: torch.device | str =
     """
     if engine.path is None:
         return Predictor(card, TorchBackend(_network(card), engine.precision, device))
-    return Predictor(card, open_export(engine.backend, engine.path))
+    export = open_export(engine.backend, engine.path)
+    return Predictor(card, _with_zeros(export, card) if card.any_subset else export)
 
 
 def scan_probabilities(scan: Scan, predictors: Sequence[Predictor], settings: Settings) -> torch.Tensor:
@@ -81,6 +83,19 @@ def scan_probabilities(scan: Scan, predictors: Sequence[Predictor], settings: Se
     for predictor in predictors[1:]:
         total = total + predictor.probabilities(scan, settings)
     return _nested(total / len(predictors))
+
+
+def _with_zeros(export: Backend, card: ModelCard) -> Backend:
+    """Return an exported network for any subset, which sees all modalities, as one that sees those of the card."""
+    known = card.network["modalities"]
+    slots = list(channel_indices(card.modalities, known))
+
+    def run(image: torch.Tensor) -> torch.Tensor:
+        full = image.new_zeros(image.shape[0], len(known), *image.shape[2:])
+        full[:, slots] = image
+        return export(full)
+
+    return run
 
 
 def _network(card: ModelCard) -> nn.Module:

@@ -65,7 +65,7 @@ def write_results(
             image = image[..., scan.case.channels[shown]]
         title = f"{scan.name} on {shown}, by {', '.join(card.name for card in cards)}"
         lines = [title, describe_volumes(volumes)]
-        if any(card.synthetic for card in cards):
+        if any(card.demonstration for card in cards):
             lines.append("DEMONSTRATION ON SYNTHETIC CASES, NOT FOR PATIENTS")
         draw_preview(folder / "preview.png", image, regions.numpy(), header.affine, lines)
     except OSError as error:

@@ -20,6 +20,10 @@ DOUBTFUL_DICE = 0.5
 """A region whose expected Dice is lower is not to be trusted: most of what is drawn or of what is there is wrong."""
 
 NOTE = "Research software, not a medical device: no decision about a patient may rest on it."
+NO_PATIENT = (
+    "  trained on no patient, on synthetic ones alone; their few intensity parameters were set by statistics of "
+    "24 BraTS cases as a whole"
+)
 NAMES = {"wt": "whole tumour", "tc": "tumour core", "et": "enhancing tumour"}
 TOLD = ("wt", "tc", "et")  # from the largest region to the smallest
 COMPACT = "pkdr_monai.networks.vnet.PatchVNet"
@@ -32,6 +36,8 @@ def describe_model(card: ModelCard) -> list[str]:
         f"model: {card.name}, version {card.version}, sha256 {str(card.sha256)[:12]}, "
         f"sees {', '.join(card.modalities)} ({card.weights})"
     ]
+    if card.synthetic and not card.demonstration:
+        lines.append(NO_PATIENT)
     evaluation = card.evaluation
     if evaluation is not None:
         scores = ", ".join(
@@ -45,7 +51,7 @@ def describe_model(card: ModelCard) -> list[str]:
 def warnings_about(card: ModelCard) -> list[str]:
     """Say where a model is not to be trusted."""
     warnings = []
-    if card.synthetic:
+    if card.demonstration:
         warnings.append(f"{card.name} is a demonstration on synthetic cases, not for patients.")
     if card.evaluation is None:
         warnings.append(f"{card.name} was never evaluated: nothing is known about its quality.")

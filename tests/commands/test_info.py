@@ -54,7 +54,7 @@ def test_json_is_for_machines(runs: Path, capsys: pytest.CaptureFixture[str]) ->
 
 def test_without_any_model_it_says_how_to_get_one(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     main(["info", "--models", str(tmp_path)])
-    assert "no models here; `make demo` trains some" in capsys.readouterr().out
+    assert "no models here; `make demo-training` trains some" in capsys.readouterr().out
 
 
 def test_it_needs_neither_torch_nor_monai(runs: Path) -> None:

@@ -93,10 +93,10 @@ class Bright:
 def assert_segmented_on_its_own_grid(source: Path, models: Path, folder: Path, sizes: tuple[float, ...]) -> None:
     """Move an image to another grid, segment it there and where it was, and compare."""
     moved = on_another_grid(source, folder / "odd_t2.nii.gz", sizes)
-    shutil.copy(source, folder / "plain_t2.nii.gz")
-    images = [folder / "odd_t2.nii.gz", folder / "plain_t2.nii.gz"]
+    shutil.copy(source, folder / "still_t2.nii.gz")
+    images = [folder / "odd_t2.nii.gz", folder / "still_t2.nii.gz"]
     predict(images, folder, models=[models], settings=Settings(fast=True))  # one window: a twentieth of all
-    written, plain = (nib.load(segmentation(folder, name)) for name in ("odd", "plain"))
+    written, plain = (nib.load(segmentation(folder, name)) for name in ("odd", "still"))
     assert written.shape == moved.shape != plain.shape
     assert written.get_data_dtype() == np.uint8
     np.testing.assert_allclose(written.affine, moved.affine)

@@ -32,10 +32,19 @@ def test_a_region_below_half_is_not_to_be_trusted_and_one_above_is() -> None:
 
 def test_an_unevaluated_a_synthetic_and_a_rehearsed_model_say_so() -> None:
     assert warnings_about(CARD) == ["student was never evaluated: nothing is known about its quality."]
-    synthetic = replace(EVALUATED, training_data={"synthetic": True})
+    seen = replace(EVALUATED.evaluation, data={"name": "demo", "synthetic": True})
+    synthetic = replace(EVALUATED, training_data={"synthetic": True}, evaluation=seen)
     assert "demonstration on synthetic cases, not for patients" in warnings_about(synthetic)[0]
     rehearsed = replace(EVALUATED, evaluation=replace(EVALUATED.evaluation, section="training"))
     assert "evaluated on cases that it learnt from" in warnings_about(rehearsed)[0]
+
+
+def test_weights_that_saw_no_patient_but_were_measured_on_some_say_both() -> None:
+    card = replace(EVALUATED, training_data={"synthetic": True})
+    lines = describe_model(card)
+    assert "trained on no patient" in lines[1]
+    assert "2 test cases of BraTS" in lines[2]
+    assert not any("demonstration" in warning for warning in warnings_about(card))
 
 
 def test_expected_dice_comes_with_its_spread_and_its_source() -> None:
