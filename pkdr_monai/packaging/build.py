@@ -16,7 +16,7 @@ from pkdr_monai.packaging.archive import write_archive
 from pkdr_monai.packaging.checked_exports import checked_exports
 from pkdr_monai.packaging.large_files import LARGE_FILES, large_files_page
 from pkdr_monai.packaging.settings import config_of, mark_demonstration, metadata_of, weights_page
-from pkdr_monai.packaging.trained_model import TrainedModel, read_trained_model
+from pkdr_monai.packaging.trained_model import TrainedModel, read_shipped_model, read_trained_model
 
 __all__ = ["build_bundle"]
 
@@ -46,7 +46,7 @@ def build_bundle(
         output: the zip to write.
         name: of the bundle: the zip's only folder, and what ``monai.bundle.download --name`` is given.
         source: folder of the bundle, with ``configs`` and ``docs``.
-        run: folder of the training whose weights the bundle gets; none without it.
+        run: folder of the training whose weights the bundle gets; without it, those that the source comes with.
         demonstration: mark the bundle as a demonstration, trained on synthetic data.
         weights_url: folder on the web that will hold the weights, which the zip then leaves out.
         check_shape: voxels of the synthetic volume on which exports are compared with the weights.
@@ -68,6 +68,9 @@ def build_bundle(
         weights = _weights(model, record)
         files = {path: content for path, content in files.items() if not path.startswith("models/")}
         files |= weights if weights_url is None else _hosted(weights, weights_url, tell)
+    elif (shipped := read_shipped_model(Path(source) / "models")) is not None:
+        files |= _configs(Path(source), shipped, demonstration=False)
+        files |= {f"models/{name}": shipped.folder / name for name in ("model.pt", "model.json")}
     write_archive(output, {f"{name}/{path}": content for path, content in files.items()})
 
 
@@ -88,17 +91,22 @@ def _package() -> Content:
 
 def _adapted(source: Path, model: TrainedModel, demonstration: bool) -> Content:
     """Return the configs, the metadata and the pages for a model."""
-    files: Content = {
-        f"configs/{part}.json": _json(config_of(read_json(source / "configs" / f"{part}.json"), model))
-        for part in ("train", "inference")
-    }
-    metadata = read_json(source / "configs" / "metadata.json")
-    files["configs/metadata.json"] = _json(metadata_of(metadata, model, demonstration))
+    files = _configs(source, model, demonstration)
     pages = {"docs/weights.md": weights_page(model, file_hash(model.weights))}
     if demonstration:
         pages["docs/README.md"] = (source / "docs" / "README.md").read_text(encoding="utf-8")
         pages = {path: mark_demonstration(page) for path, page in pages.items()}
     return files | {path: page.encode() for path, page in pages.items()}
+
+
+def _configs(source: Path, model: TrainedModel, demonstration: bool) -> Content:
+    """Return the configs and the metadata for a model."""
+    files: Content = {
+        f"configs/{part}.json": _json(config_of(read_json(source / "configs" / f"{part}.json"), model))
+        for part in ("train", "inference")
+    }
+    metadata = read_json(source / "configs" / "metadata.json")
+    return files | {"configs/metadata.json": _json(metadata_of(metadata, model, demonstration))}
 
 
 def _weights(model: TrainedModel, record: dict[str, Any]) -> Content:

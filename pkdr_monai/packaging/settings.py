@@ -29,7 +29,10 @@ def config_of(config: Mapping[str, Any], model: TrainedModel) -> dict[str, Any]:
     adapted["modality"] = "+".join(model.modalities)
     adapted["spacing"], adapted["roi_size"] = list(model.spacing), list(model.roi_size)
     network = {"_target_": f"pkdr_monai.networks.{model.network}", **model.arguments}
-    network["in_channels"] = "$len(@modalities)"
+    if "available" in network:
+        network["available"] = "@modalities"
+    else:
+        network["in_channels"] = "$len(@modalities)"
     if "init_filters" in network:
         adapted["init_filters"] = network["init_filters"]
         network["init_filters"] = "@init_filters"

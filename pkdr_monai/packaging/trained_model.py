@@ -12,11 +12,16 @@ from torch import Tensor, nn
 from pkdr_monai.errors import InputError
 from pkdr_monai.files import file_hash, read_object
 from pkdr_monai.handlers.run_record import recorded_input
-from pkdr_monai.networks import MonaiVNet, PatchVNet, load_weights, read_tensors
+from pkdr_monai.model_card import ModelCard
+from pkdr_monai.networks import AnySubsetVNet, MonaiVNet, PatchVNet, load_weights, read_tensors
 
-__all__ = ["TrainedModel", "read_trained_model"]
+__all__ = ["TrainedModel", "read_shipped_model", "read_trained_model"]
 
-NETWORKS: dict[str, type[nn.Module]] = {"PatchVNet": PatchVNet, "MonaiVNet": MonaiVNet}
+NETWORKS: dict[str, type[nn.Module]] = {
+    "PatchVNet": PatchVNet,
+    "MonaiVNet": MonaiVNet,
+    "AnySubsetVNet": AnySubsetVNet,
+}
 
 
 @dataclass(frozen=True)
@@ -83,16 +88,44 @@ def read_trained_model(run: str | Path) -> TrainedModel:
         spacing=tuple(spacing),
         roi_size=tuple(roi_size),
         network=network,
-        arguments={"in_channels": len(modalities), **_sizes(network, state)},
+        arguments={**_input(network, modalities), **_sizes(network, state)},
     )
     model.load()
     return model
 
 
+def read_shipped_model(folder: Path) -> TrainedModel | None:
+    """Read the weights that a bundle's source comes with, from their card; ``None`` where it has none.
+
+    Args:
+        folder: the source's ``models``.
+
+    Raises:
+        InputError: when the weights are not those of the card, or the network is of a kind that no bundle holds.
+    """
+    if not (folder / "model.json").is_file():
+        return None
+    card = ModelCard.read(folder / "model.json")
+    network = str(card.network["_target_"]).rpartition(".")[2]
+    if network not in NETWORKS:
+        raise InputError(f"{folder} holds a {network}: a bundle can hold a {' or a '.join(NETWORKS)}.")
+    _refuse_changed_weights(folder)
+    sizes = _sizes(network, read_tensors(folder / "model.pt"))
+    arguments = {**_input(network, card.modalities), **sizes}
+    model = TrainedModel(folder, {}, card.modalities, card.spacing, card.roi_size, network, arguments)
+    model.load()
+    return model
+
+
+def _input(network: str, modalities: tuple[str, ...]) -> dict[str, Any]:
+    """Return the arguments of the network's constructor that say what it sees."""
+    return {"available": list(modalities)} if network == "AnySubsetVNet" else {"in_channels": len(modalities)}
+
+
 def _sizes(network: str, state: Mapping[str, Tensor]) -> dict[str, Any]:
     """Read the arguments of the network's constructor off its weights."""
     arguments: dict[str, Any] = {"out_channels": 3}
-    if network == "PatchVNet" and "output.weight" in state:
+    if network != "MonaiVNet" and "output.weight" in state:
         arguments["init_filters"] = state["output.weight"].shape[1]
     if any(name.startswith("patch_head.") for name in state):
         arguments["patch_head"] = True

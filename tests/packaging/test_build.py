@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import zipfile
 from pathlib import Path
 
@@ -56,10 +57,20 @@ def test_the_configs_are_those_of_the_run(zipped: Path) -> None:
     assert "pkdr_t2, finished" in _read(zipped, "docs/weights.md")
 
 
-def test_without_a_run_it_has_no_weights(tmp_path: Path) -> None:
+def test_without_a_run_it_has_the_weights_of_the_source(tmp_path: Path) -> None:
     build_bundle(tmp_path / "a.zip", NAME, SOURCE)
+    found = {name for name in _names(tmp_path / "a.zip") if name.startswith("models/")}
+    assert found == {"models/README.md", "models/model.pt", "models/model.json"}
+    for part in ("train", "inference"):
+        network = json.loads(_read(tmp_path / "a.zip", f"configs/{part}.json"))["network_def"]
+        assert network["_target_"].endswith("AnySubsetVNet")
+        assert network["available"] == "@modalities"
+
+
+def test_a_source_without_weights_gives_a_bundle_without(tmp_path: Path) -> None:
+    shutil.copytree(SOURCE, tmp_path / "source", ignore=shutil.ignore_patterns("model.*"))
+    build_bundle(tmp_path / "a.zip", NAME, tmp_path / "source")
     assert {name for name in _names(tmp_path / "a.zip") if name.startswith("models/")} == {"models/README.md"}
-    assert _read(tmp_path / "a.zip", "docs/weights.md").startswith("# Weights\n\nNone.")
     assert _read(tmp_path / "a.zip", "configs/train.json") == (SOURCE / "configs" / "train.json").read_text()
 
 
