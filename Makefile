@@ -4,10 +4,12 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: help demo test test-heavy test-real consumers lint bench bundle clean
+.PHONY: help demo demo-training weights test test-heavy test-real consumers lint bench bundle clean
 
 help:
-	@echo "make demo       synthetic cohort, teacher, student, baseline and one table (about 10 minutes on 2 cores)"
+	@echo "make demo       one synthetic patient, segmented from FLAIR alone with the weights of the bundle (two minutes)"
+	@echo "make demo-training  synthetic cohort, teacher, student, baseline and one table (about 10 minutes on 2 cores)"
+	@echo "make weights    the weights of the bundle again, from nothing (about 2 hours on 2 cores)"
 	@echo "make test       the test suite"
 	@echo "make test-heavy faults, inputs by the thousand, every documented command (about 20 minutes on 2 cores)"
 	@echo "make test-real  the tests on real BraTS cases; set PKDR_REAL_DATA to their folder"
@@ -23,7 +25,13 @@ $(INSTALLED): setup.cfg pyproject.toml constraints.txt
 	@touch $@
 
 demo: $(INSTALLED)
-	$(BIN)/python experiments/demo.py
+	$(BIN)/python -m experiments.demo
+
+demo-training: $(INSTALLED)
+	$(BIN)/python -m experiments.demo_training
+
+weights: $(INSTALLED)
+	$(BIN)/python -m experiments.weights
 
 test: $(INSTALLED)
 	$(BIN)/python -m pytest

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.util
+import importlib
 from pathlib import Path
 from types import ModuleType
 
@@ -12,14 +12,9 @@ from .conftest import ROOT
 
 
 @pytest.fixture
-def demo(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> ModuleType:
-    import sys
-
-    spec = importlib.util.spec_from_file_location("demo", ROOT / "experiments" / "demo.py")
-    module = importlib.util.module_from_spec(spec)
-    monkeypatch.setitem(sys.modules, "demo", module)
-    spec.loader.exec_module(module)
-    return module
+def demo(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    monkeypatch.syspath_prepend(str(ROOT))
+    return importlib.import_module("experiments.demo_training")
 
 
 def test_every_config_that_the_demo_names_exists(demo: ModuleType) -> None:
@@ -29,6 +24,15 @@ def test_every_config_that_the_demo_names_exists(demo: ModuleType) -> None:
         for word in step.command:
             if word.startswith("['"):
                 assert all((ROOT / name).is_file() for name in word.strip("[]'").split("','"))
+
+
+def test_every_config_that_making_the_weights_names_exists(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(ROOT))
+    steps = importlib.import_module("experiments.weights").steps()
+    named = [word for step in steps for word in step.command if word.startswith("['") or word.endswith("_cases.json")]
+    files = [name for word in named for name in word.strip("[]'").split("','")]
+    assert len(files) == 9
+    assert all((ROOT / name).is_file() for name in files)
 
 
 def test_the_table_shows_each_run_with_its_folder(demo: ModuleType, tmp_path: Path, monkeypatch) -> None:

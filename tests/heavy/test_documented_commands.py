@@ -53,6 +53,7 @@ SMALLER = {
     "Brats18_2013_1_1": CASES[1],
     "BraTS20_Training_355": CASES[0],
     "FOLDER": "BraTS2018",
+    'bundle/models/model.pt --spacing "[2,2,2]" --roi_size "[64,80,64]"': "runs/any_subset/models/model.pt",  # as small
     " --schema meta_schema_20240725.json": "",  # a file on the web
     "file:///path/to/": "file://$PWD/dist/",
     "cd bundles/pkdr_brats_mri": "cp -r new_scans bundles/pkdr_brats_mri; cd bundles/pkdr_brats_mri",
@@ -93,7 +94,8 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for scans in ("new_scans", "scans"):
         (folder / scans).mkdir()
         shutil.copy(first / f"{CASES[0]}_t2.nii.gz", folder / scans / "ann_t2.nii.gz")
-    shutil.copy(second / f"{CASES[1]}_flair.nii.gz", folder / "x.nii.gz")
+    for name in ("x", "scan_flair"):
+        shutil.copy(second / f"{CASES[1]}_flair.nii.gz", folder / f"{name}.nii.gz")
     write_json(folder / "my_split.json", {"train": CASES, "val": ["Phantom18_0003_1"], "test": ["Phantom18_0004_1"]})
     for script in _commands("README.md"):
         _type(script, folder, folder)
