@@ -137,7 +137,10 @@ def _key(prepare: Prepare, hashes: FileHashes, item: Item) -> str:
     for content in (IMAGE, LABEL):
         paths = item.get(content, [])
         files[content] = [hashes.of(Path(path)) for path in ([paths] if isinstance(paths, str) else paths)]
-    return content_hash({"files": files, "channels": item.get("channels"), "settings": prepare.settings})[:32]
+    known = {"files": files, "channels": item.get("channels"), "settings": prepare.settings}
+    if "geometry" in item:
+        known["geometry"] = item["geometry"]
+    return content_hash(known)[:32]
 
 
 def _require_blosc2() -> None:

@@ -10,8 +10,8 @@ from typing import Any
 
 import nibabel as nib
 import numpy as np
-from monai.data.utils import correct_nifti_header_if_necessary
 
+from pkdr_monai.data.geometry import is_same_grid
 from pkdr_monai.data.headers import UnreadableError, read_header, read_voxels
 from pkdr_monai.data.preprocessing import IMAGE, LABEL
 from pkdr_monai.errors import InputError
@@ -45,10 +45,10 @@ def load_fused(item: Mapping[str, Any], spacing: Sequence[float]) -> dict[str, n
     """
     files = [item[IMAGE]] if isinstance(item[IMAGE], str) else list(item[IMAGE])
     labels = [item[LABEL]] if LABEL in item else []
-    grids = [_grid(Path(file)) for file in (*files, *labels)]
+    grids = [_grid(Path(file), str(item.get("geometry", "header"))) for file in (*files, *labels)]
     if not _fits(grids, len(files), spacing):
         return None
-    volumes = [_turned(Path(file), affine) for file, (_, affine) in zip((*files, *labels), grids, strict=True)]
+    volumes = [_turned(Path(file), grids[0][1]) for file in (*files, *labels)]
     modalities = _modalities(volumes[: len(files)], item.get("channels"))
     box = _brain_box(modalities)
     if box is None:
@@ -61,10 +61,10 @@ def load_fused(item: Mapping[str, Any], spacing: Sequence[float]) -> dict[str, n
     return arrays
 
 
-def _grid(path: Path) -> tuple[tuple[int, ...], np.ndarray]:
+def _grid(path: Path, geometry: str) -> tuple[tuple[int, ...], np.ndarray]:
     with _one_sentence(path):
-        shape = read_header(path).shape
-    return shape, correct_nifti_header_if_necessary(nib.load(path)).affine
+        header = read_header(path, geometry)
+    return header.shape, header.affine
 
 
 def _fits(grids: Sequence[tuple[tuple[int, ...], np.ndarray]], images: int, spacing: Sequence[float]) -> bool:
@@ -72,12 +72,10 @@ def _fits(grids: Sequence[tuple[tuple[int, ...], np.ndarray]], images: int, spac
     (shape, affine), *others = grids
     if len(shape) != (3 if images > 1 else len(shape)) or len(shape) not in (3, 4):
         return False
-    for number, (other_shape, other_affine) in enumerate(others, start=1):
-        if other_shape != shape[:3] or (number < images and not np.allclose(other_affine, affine)):
+    for other_shape, other_affine in others:
+        if other_shape != shape[:3] or not is_same_grid(shape, other_affine, affine):
             return False
-        if number >= images and not np.array_equal(_turn(other_affine), _turn(affine)):
-            return False
-    return all(_is_spacing(shape, affine, spacing) for shape, affine in grids)
+    return _is_spacing(shape, affine, spacing)
 
 
 def _is_spacing(shape: Sequence[int], affine: np.ndarray, spacing: Sequence[float]) -> bool:

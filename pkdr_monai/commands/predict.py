@@ -48,6 +48,7 @@ def predict(
     save_probabilities: bool = False,
     uncertainty: bool = False,
     force: bool = False,
+    geometry: str = "header",
     device: str | None = None,
     quiet: bool = False,
     json: bool = False,
@@ -81,7 +82,8 @@ def predict(
         et_rule: turn an enhancing tumour below this volume in mm³ into necrosis, such as 500; 0 leaves it.
         save_probabilities: write the probability of each region.
         uncertainty: write the entropy of each region's probability, in bit.
-        force: segment a scan that does not look skull-stripped.
+        force: segment a scan that does not look like a whole, skull-stripped brain.
+        geometry: sform, qform or pixdim: what counts of a header that states two; default: refuse such a header.
         device: cpu or cuda; default: a GPU where there is one.
         quiet: write nothing to the terminal but errors.
         json: write run.json to the standard output instead of text.
@@ -104,6 +106,7 @@ def predict(
         save_probabilities=save_probabilities,
         uncertainty=uncertainty,
         force=force,
+        geometry=geometry,
     )
     keep_freed_memory()
     given = {"t1": t1, "t1ce": t1ce, "t2": t2, "flair": flair}

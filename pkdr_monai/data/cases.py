@@ -41,6 +41,7 @@ class Case:
         channels: modality to channel, where one 4-D file holds all modalities; ``None`` where each has its own file.
         duplicates: further files for a place that is taken, such as ``("t1", path)``; a check reports them.
         unclear: files whose names name two modalities, with what each says; they are refused.
+        geometry: what of its files' headers counts, one of :data:`pkdr_monai.data.geometry.GEOMETRIES`.
 
     Raises:
         InputError: when the name cannot be that of a folder of results, such as ``".."``.
@@ -53,6 +54,7 @@ class Case:
     channels: dict[str, int] | None = None
     duplicates: tuple[tuple[str, str], ...] = ()
     unclear: tuple[tuple[str, FileName], ...] = ()
+    geometry: str = "header"
 
     def __post_init__(self) -> None:
         if self.name in ("", ".", "..") or FORBIDDEN.search(self.name):

@@ -11,7 +11,7 @@ from pkdr_monai.data.cases import Case
 from pkdr_monai.data.grids import differing_grids, read_headers
 from pkdr_monai.data.headers import Header, UnreadableError, read_voxels
 from pkdr_monai.data.label_schemes import cohort_label_problems, label_values
-from pkdr_monai.data.problems import Problem
+from pkdr_monai.data.problems import Problem, errors_among
 from pkdr_monai.data.voxels import image_problems, joint_problems, label_problems
 from pkdr_monai.errors import InputError
 from pkdr_monai.modalities import MODALITIES
@@ -32,6 +32,7 @@ def check_cases(
     voxels: bool = True,
     progress: Progress | None = None,
     whole_cohort: bool = True,
+    force: bool = False,
 ) -> list[Problem]:
     """Check cases, from missing files to labels outside the brain. A broken file is a problem, never an exception.
 
@@ -44,6 +45,7 @@ def check_cases(
         voxels: whether to read the voxels too (about half a second a BraTS case), not only files and headers.
         progress: called after each case with the number done and the total.
         whole_cohort: whether ``cases`` are all there are, so that what none of them has is worth a warning.
+        force: whether a scan that does not look like a whole, skull-stripped brain is a warning instead of an error.
 
     Returns:
         Everything found, in the order of the cases; errors stand in the way of training, warnings do not.
@@ -68,7 +70,7 @@ def check_cases(
         differing = list(differing_grids(case, headers))
         problems += unreadable + differing
         if voxels:
-            problems += _check_voxels(case, folder, headers, values, found, one_grid=not differing)
+            problems += _check_voxels(case, folder, headers, values, found, one_grid=not differing, force=force)
         if progress is not None:
             progress(done, len(cases))
     if whole_cohort:
@@ -100,6 +102,7 @@ def _check_voxels(
     values: dict[str, int],
     found: list[frozenset[int]],
     one_grid: bool,
+    force: bool,
 ) -> list[Problem]:
     """Check the voxels of the files with a sound header: each by itself, and together where they have one grid.
 
@@ -118,9 +121,9 @@ def _check_voxels(
     label = volumes.pop("label", None)
     sound = {}
     for modality, image in volumes.items():
-        faults = list(image_problems(case, modality, image))
+        faults = list(image_problems(case, modality, image, headers[modality].affine, force))
         problems += faults
-        if not faults:
+        if not errors_among(faults):
             sound[modality] = image
     if label is not None:
         faults = list(label_problems(case, label, values))

@@ -163,6 +163,8 @@ def _item(case: Case, folder: Path, modalities: Sequence[str]) -> dict[str, Any]
     item: dict[str, Any] = {"case": case.name, "image": _image_files(case, folder, modalities)}
     if case.channels is not None:
         item["channels"] = [case.channels[modality] for modality in modalities]
+    if case.geometry != "header":
+        item["geometry"] = case.geometry
     return item
 
 

@@ -8,6 +8,7 @@ from pathlib import Path, PureWindowsPath
 from typing import Any
 
 from pkdr_monai.data.cases import Case
+from pkdr_monai.data.geometry import require_geometry
 from pkdr_monai.errors import InputError
 from pkdr_monai.files import content_hash
 from pkdr_monai.modalities import MODALITIES
@@ -28,6 +29,8 @@ def entry_of(case: Case, folder: Path) -> dict[str, Any]:
     entry |= case.files
     if case.channels is not None:
         entry["channels"] = case.channels
+    if case.geometry != "header":
+        entry["geometry"] = case.geometry
     return entry | {"bytes": file_sizes(case, folder)}
 
 
@@ -47,7 +50,15 @@ def case_of(entry: Mapping[str, Any]) -> Case:
                 "inside it. Move the files there and write the data list anew."
             )
     modalities = {content: path for content, path in files.items() if content != "label"}
-    return Case(entry["case"], modalities, files.get("label"), entry.get("grade"), entry.get("channels"))
+    geometry = require_geometry(entry.get("geometry", "header"))
+    return Case(
+        entry["case"],
+        modalities,
+        files.get("label"),
+        entry.get("grade"),
+        entry.get("channels"),
+        geometry=geometry,
+    )
 
 
 def file_sizes(case: Case, folder: Path) -> dict[str, int]:

@@ -80,14 +80,14 @@ def _read(case: Case, folder: Path) -> CaseVolumes:
     headers: list[Header] = []
     try:
         for path in dict.fromkeys(case.files.values()):  # a 4-D file stands for several modalities: read it once
-            headers.append(read_header(folder / path))
+            headers.append(read_header(folder / path, case.geometry))
             voxels[path] = read_voxels(folder / path)
     except UnreadableError as error:
         raise InputError(f"case {case.name}: {error.what}. {error.fix[0].upper()}{error.fix[1:]}.") from error
     if not case.modalities:
         raise InputError(f"case {case.name} has no image. Restore it, or leave the case out with --exclude.")
     images = {
-        modality: voxels[path] if case.channels is None else voxels[path][..., case.channels[modality]]
+        modality: voxels[path] if voxels[path].ndim == 3 else voxels[path][..., (case.channels or {})[modality]]
         for modality, path in case.modalities.items()
     }
     label = None if case.label is None else whole_labels(voxels[case.label])

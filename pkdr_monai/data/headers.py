@@ -16,12 +16,18 @@ from typing import Any
 import nibabel as nib
 import numpy as np
 
-__all__ = ["Header", "UnreadableError", "describe_shape", "read_header", "read_voxels"]
+from pkdr_monai.data.geometry import counted_affine
+from pkdr_monai.data.problems import UnreadableError
+
+__all__ = ["Header", "UnreadableError", "describe_shape", "read_header", "read_voxels", "squeezed"]
 
 MAX_BYTES = 8 * 2**30  # of one volume; BraTS has 18 MB, and all four modalities of the Decathlon 143 MB
 MAX_EXTENT = 600.0  # mm; no head is larger, and resampling to 1 mm would take more memory than there is
 GZIP_RATIO = 1032  # deflate cannot compress further, so a header that claims more is wrong
 WRITE_ANEW = "copy or download it again"
+CHUNK = 2**24  # bytes decompressed at once
+SHORTEST_GZIP = 18  # bytes: its header and its checksum
+MAGIC = b"\x1f\x8b"  # what a gzip begins with
 
 open_gzip: Any = gzip.open
 damaged: tuple[Any, ...] = (zlib.error, gzip.BadGzipFile)
@@ -31,27 +37,13 @@ if find_spec("isal"):  # the extra "fast": the same format, decompressed in a th
     open_gzip, damaged = igzip.open, (*damaged, isal_zlib.error)
 
 
-class UnreadableError(Exception):
-    """A file that cannot be read.
-
-    Args:
-        what: what is wrong with it.
-        fix: what to do about it.
-    """
-
-    def __init__(self, what: str, fix: str = WRITE_ANEW) -> None:
-        super().__init__(what)
-        self.what = what
-        self.fix = fix
-
-
 @dataclass(frozen=True)
 class Header:
     """The part of a NIfTI header that a check needs.
 
     Args:
-        shape: number of voxels along each axis.
-        affine: voxel index to position in mm, ``(4, 4)``.
+        shape: number of voxels along each axis; axes of length 1 behind the third are left out.
+        affine: voxel index to position in mm, ``(4, 4)``: the one that counts.
     """
 
     shape: tuple[int, ...]
@@ -64,21 +56,27 @@ class Header:
 
 
 @np.errstate(all="ignore")  # numbers that overflow are refused, and no cause for a warning
-def read_header(path: Path) -> Header:
+def read_header(path: Path, geometry: str = "header") -> Header:
     """Read the header of a NIfTI file, and refuse one that cannot be true. No voxel is read.
 
+    Args:
+        path: the file.
+        geometry: what of the header counts, one of :data:`pkdr_monai.data.geometry.GEOMETRIES`.
+
     Raises:
-        UnreadableError: when the file is absent, empty, no NIfTI, or its header and its size contradict each other.
+        UnreadableError: when the file is absent, empty, no NIfTI, its header and its size contradict each other, or its
+            header states two geometries.
     """
     image = _open(path)
-    shape = tuple(int(size) for size in image.shape)
-    if not shape or min(shape) < 1:
-        raise UnreadableError(f"its header claims the shape {describe_shape(shape)}")
-    _refuse_impossible_size(path, image, shape)
-    affine = np.asarray(image.affine, dtype=float)
+    stored = tuple(int(size) for size in image.shape)
+    if not stored or min(stored) < 1:
+        raise UnreadableError(f"its header claims the shape {describe_shape(stored)}")
+    _refuse_impossible_size(path, image, stored)
+    shape = squeezed(stored)
+    affine = counted_affine(image.header, _stored_sizes(path, image), geometry)
     if not np.isfinite(affine).all() or not 1e-9 <= abs(np.linalg.det(affine[:3, :3])) < math.inf:
         raise UnreadableError("its affine has no inverse (a voxel size of 0 or NaN)", "write it with a valid affine")
-    _refuse_impossible_extent(image, shape, affine)
+    _refuse_impossible_extent(shape, affine)
     return Header(shape, affine)
 
 
@@ -87,19 +85,31 @@ def read_voxels(path: Path) -> np.ndarray:
     """Read the voxels of a file whose header :func:`read_header` accepts, to the end of a gzip, where its checksum is.
 
     Returns:
-        Voxels in the type they are stored in, or in float64 where the header scales them.
+        Voxels in the type they are stored in, or in float64 where the header scales them, in the shape of the header.
 
     Raises:
         UnreadableError: when the file is truncated or damaged.
     """
     kind = type(_open(path))
+    voxels = None
     try:
         with _without_log(), open_gzip(path) if _is_gzip(path) else path.open("rb") as stream:
             voxels = np.asanyarray(kind.from_stream(stream).dataobj)
             stream.read(1)  # one byte past the voxels, or gzip does not compare its checksum
     except Exception as error:  # nibabel hands on whatever a broken file raises in gzip, zlib, struct or NumPy
-        raise UnreadableError(_what_went_wrong(error)) from error
-    return voxels
+        if voxels is None or not _ends_whole(path):
+            raise UnreadableError(_what_went_wrong(error)) from error
+    return voxels.reshape(squeezed(voxels.shape), order="A")
+
+
+def squeezed(shape: tuple[int, ...]) -> tuple[int, ...]:
+    """Return a shape without the axes of length 1 behind the third, which some programs write.
+
+    Example:
+        >>> squeezed((240, 240, 1, 1, 1)), squeezed((240, 240, 155, 1, 4))
+        ((240, 240, 1), (240, 240, 155, 4))
+    """
+    return (*shape[:3], *(size for size in shape[3:] if size != 1))
 
 
 def _open(path: Path) -> nib.Nifti1Image:
@@ -109,6 +119,8 @@ def _open(path: Path) -> nib.Nifti1Image:
             raise UnreadableError("the file is empty")
         if _is_gzip(path) and not _starts_like_gzip(path):
             raise UnreadableError("it is named .gz but is not compressed by gzip", "name it .nii, or " + WRITE_ANEW)
+        if not _is_gzip(path) and _starts_like_gzip(path):
+            raise UnreadableError("it is compressed by gzip but not named .gz", "name it .nii.gz")
         with _without_log():
             image = nib.load(path)
     except UnreadableError:
@@ -155,15 +167,42 @@ def _refuse_impossible_size(path: Path, image: nib.Nifti1Image, shape: tuple[int
         )
 
 
-def _refuse_impossible_extent(image: nib.Nifti1Image, shape: tuple[int, ...], affine: np.ndarray) -> None:
-    sizes = np.linalg.norm(affine[:3, :3], axis=0)
-    stated = np.abs(image.header.get_zooms()[:3])  # MONAI takes these where they and the affine differ
-    widest = max(*sizes * (*shape, 1, 1)[:3], *stated * shape[: len(stated)])
+def _stored_sizes(path: Path, image: nib.Nifti1Image) -> list[float]:
+    """Return the three voxel sizes as the file has them: nibabel turns a 0 into 1 as it reads."""
+    try:
+        with open_gzip(path) if _is_gzip(path) else path.open("rb") as stream:
+            header: Any = type(image.header).from_fileobj(stream, check=False)
+    except Exception as error:
+        raise UnreadableError(_what_went_wrong(error)) from error
+    return [float(size) for size in header["pixdim"][1:4]]
+
+
+def _refuse_impossible_extent(shape: tuple[int, ...], affine: np.ndarray) -> None:
+    widest = max(np.linalg.norm(affine[:3, :3], axis=0) * (*shape, 1, 1)[:3])
     if not widest <= MAX_EXTENT:  # NaN neither
         raise UnreadableError(
             f"its voxels reach over {widest:,.0f} mm along an axis, more than the limit of {MAX_EXTENT:.0f}",
             "check its voxel size, which is in mm",
         )
+
+
+def _ends_whole(path: Path) -> bool:
+    """Return whether a gzip is whole and sound, whatever lies behind its end."""
+    if not _is_gzip(path):
+        return False
+    content = path.read_bytes()
+    try:
+        while content.startswith(MAGIC):
+            member = zlib.decompressobj(wbits=31)
+            rest = member.decompress(content, CHUNK)
+            while rest and not member.eof:
+                rest = member.decompress(member.unconsumed_tail, CHUNK)
+            if not member.eof:
+                return len(content) < SHORTEST_GZIP  # too few bytes for a gzip that was cut: something else
+            content = member.unused_data
+    except zlib.error:
+        return False
+    return True
 
 
 def _what_went_wrong(error: Exception) -> str:
@@ -183,7 +222,7 @@ def _is_gzip(path: Path) -> bool:
 
 def _starts_like_gzip(path: Path) -> bool:
     with path.open("rb") as file:
-        return file.read(2) == b"\x1f\x8b"
+        return file.read(2) == MAGIC
 
 
 def describe_shape(shape: tuple[int, ...]) -> str:

@@ -11,7 +11,7 @@ from typing import Literal
 
 from pkdr_monai.errors import InputError
 
-__all__ = ["Problem", "errors_among", "problems_table", "refuse_errors"]
+__all__ = ["Problem", "UnreadableError", "errors_among", "problems_table", "refuse_errors"]
 
 logger = logging.getLogger(__name__)
 
@@ -19,6 +19,20 @@ HEADINGS = ("severity", "case", "where", "what is wrong", "what to do")
 LIMITS = (8, 26, 34)  # widest that the first three columns get; the last two share the rest
 GAP = "  "
 SHOWN = 50  # in a message; `pkdr data check` shows all
+
+
+class UnreadableError(Exception):
+    """A file that cannot be read.
+
+    Args:
+        what: what is wrong with it.
+        fix: what to do about it.
+    """
+
+    def __init__(self, what: str, fix: str = "copy or download it again") -> None:
+        super().__init__(what)
+        self.what = what
+        self.fix = fix
 
 
 @dataclass(frozen=True)

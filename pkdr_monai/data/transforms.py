@@ -2,25 +2,37 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Hashable, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from monai.config import KeysCollection
 from monai.data import ImageReader, MetaTensor
 from monai.transforms import LoadImaged, MapTransform
 from monai.transforms.traits import ThreadUnsafe
-from monai.utils import ensure_tuple
 
-from pkdr_monai.data.headers import UnreadableError, read_header, read_voxels
+from pkdr_monai.data.geometry import require_geometry
+from pkdr_monai.data.reader import ScanReader
+from pkdr_monai.data.voxels import image_findings
 from pkdr_monai.errors import InputError
 from pkdr_monai.modalities import MODALITIES, channel_indices
 from pkdr_monai.regions import label_to_regions, nested_regions, regions_to_label, rounded_labels
 
-__all__ = ["LabelToRegionsd", "LoadModalitiesd", "NestedRegionsd", "RegionsToLabeld", "SelectChannelsd"]
+__all__ = [
+    "CheckScand",
+    "LabelToRegionsd",
+    "LoadImagesd",
+    "LoadModalitiesd",
+    "NestedRegionsd",
+    "RegionsToLabeld",
+    "SelectChannelsd",
+]
 
 LABELS = ("label", "truth")  # keys under which the bundle's configs load label maps
+
+logger = logging.getLogger(__name__)
 
 Data = Mapping[Hashable, Any]
 
@@ -34,22 +46,74 @@ class LoadModalitiesd(LoadImaged, ThreadUnsafe):
     thread instead. It takes the arguments of ``LoadImaged``. Label maps, under ``"label"`` or ``"truth"``, are rounded
     to whole numbers, see :func:`pkdr_monai.regions.whole_labels`.
 
+    Files are read by :class:`~pkdr_monai.data.reader.ScanReader`: with the affine that the checks take, all on one grid.
+    An entry's ``geometry`` says what of its headers counts.
+
     Raises:
-        InputError: when a file cannot be read, with its case and what is wrong with it.
+        InputError: when a file cannot be read, states two geometries or lies on another grid, with its case.
     """
+
+    geometry = "header"
 
     def __call__(self, data: Data, reader: ImageReader | None = None) -> dict[Hashable, Any]:
         """Return the entry with images in place of their files."""
+        geometry = str(data.get("geometry", self.geometry))
         try:
-            entry = super().__call__(data, reader)
+            entry = super().__call__(data, ScanReader(geometry) if reader is None else reader)
             for key in self.key_iterator(entry):
                 if key in LABELS:  # here, because the next step may make uint8 of 3.9999998, which would be 3
                     entry[key] = _with_metadata_of(entry[key], rounded_labels(_plain(entry[key])))
             return entry
         except Exception as error:  # whatever a reader meets in a broken file
-            files = [path for key in self.key_iterator(data) for path in ensure_tuple(data[key])]
-            what = _first_unreadable(files) or (str(error).splitlines() or [type(error).__name__])[0]
-            raise InputError(f"case {data.get('case', 'without a name')}: {what.rstrip('.')}.") from error
+            what = (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
+            raise InputError(f"case {data.get('case', 'without a name')}: {what}.") from error
+
+
+class LoadImagesd(LoadModalitiesd):
+    """Load as :class:`LoadModalitiesd` does, for inference.json: MONAI Deploy, which hands over images of its own, drops
+    transforms that have "LoadImage" in their name.
+
+    Args:
+        keys: keys of files.
+        geometry: what of a header counts, one of :data:`pkdr_monai.data.geometry.GEOMETRIES`.
+        allow_missing_keys: leave entries without the key as they are.
+    """
+
+    def __init__(self, keys: KeysCollection, geometry: str = "header", allow_missing_keys: bool = False) -> None:
+        super().__init__(keys, allow_missing_keys=allow_missing_keys)
+        self.geometry = require_geometry(geometry)
+
+
+class CheckScand(MapTransform):
+    """Refuse an image that a network would segment into nonsense, as ``pkdr data check`` and ``pkdr predict`` do.
+
+    Args:
+        keys: keys of channel-first images, ``(M, X, Y, Z)``, as they were loaded.
+        force: log what a person may insist on, such as an image with its skull, instead of refusing it.
+        allow_missing_keys: leave entries without the key as they are.
+
+    Raises:
+        InputError: with the first thing that is wrong.
+    """
+
+    def __init__(self, keys: KeysCollection, force: bool = False, allow_missing_keys: bool = False) -> None:
+        super().__init__(keys, allow_missing_keys)
+        self.force = force
+
+    def __call__(self, data: Data) -> dict[Hashable, Any]:
+        """Return the entry as it is."""
+        for key in self.key_iterator(data):
+            image = data[key]
+            affine = image.affine.cpu().numpy() if isinstance(image, MetaTensor) else np.eye(4)
+            for channel in _plain(image):
+                for finding in image_findings(channel.cpu().numpy(), affine):
+                    name = data.get("case") or getattr(image, "meta", {}).get("filename_or_obj") or "without a name"
+                    sentence = f"case {name}: the image {finding.what}; {finding.fix}"
+                    if not (self.force and finding.forcible):
+                        insist = ", or insist with --force True" if finding.forcible else ""
+                        raise InputError(f"{sentence}{insist}.")
+                    logger.warning("%s; segmented because of force.", sentence)
+        return dict(data)
 
 
 class SelectChannelsd(MapTransform):
@@ -89,6 +153,11 @@ class SelectChannelsd(MapTransform):
                 entry[key] = entry[key][[int(channel) for channel in channels]]
             elif self.channels is not None and len(entry[key]) == len(MODALITIES):
                 entry[key] = entry[key][self.channels]
+            elif self.channels is not None and len(entry[key]) != len(self.channels):
+                raise InputError(
+                    f"the image holds {len(entry[key])} volumes, numbers 0 to {len(entry[key]) - 1}; expected "
+                    f"{len(self.channels)}, or all of {', '.join(MODALITIES)}: write those to use to files of their own."
+                )
         return entry
 
 
@@ -155,16 +224,6 @@ class RegionsToLabeld(MapTransform):
         for key in self.key_iterator(entry):
             entry[key] = _with_metadata_of(entry[key], regions_to_label(_plain(entry[key]), self.label_scheme))
         return entry
-
-
-def _first_unreadable(files: Sequence[str]) -> str | None:
-    for path in files:
-        try:
-            read_header(Path(path))
-            read_voxels(Path(path))
-        except UnreadableError as error:
-            return f"{path} cannot be read: {error.what}; {error.fix}"
-    return None
 
 
 def _plain(tensor: torch.Tensor) -> torch.Tensor:

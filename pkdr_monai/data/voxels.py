@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from typing import Literal
 
 import numpy as np
 
 from pkdr_monai.data.cases import Case
 from pkdr_monai.data.problems import Problem
+from pkdr_monai.data.scan_content import Finding, scan_findings
 from pkdr_monai.errors import InputError
 from pkdr_monai.regions import LABEL_SCHEMES, meaning_of, schemes_with, whole_labels
 
-__all__ = ["image_problems", "joint_problems", "label_problems"]
+__all__ = ["image_findings", "image_problems", "joint_problems", "label_problems"]
 
 # Measured on 24 cases of BraTS 2018: at most 0.01 % of a label lies outside the brain; a modality shows at least 98.8 %
 # of the brain, the cropped FLAIR of one case 66 %.
@@ -21,15 +23,36 @@ SHOWN = 5  # values of a label in a message
 SMALL_ET = 1000.0  # mm³; below, one voxel more or less moves Dice by much
 
 
-def image_problems(case: Case, modality: str, image: np.ndarray) -> Iterator[Problem]:
-    """Yield what is wrong with one modality by itself: NaN, infinity, or nothing in it."""
+def image_problems(
+    case: Case, modality: str, image: np.ndarray, affine: np.ndarray, force: bool = False
+) -> Iterator[Problem]:
+    """Yield what is wrong with one modality by itself: NaN, infinity, nothing in it, or something else than a brain.
+
+    Args:
+        case: the case.
+        modality: what the image is.
+        image: ``(X, Y, Z)``.
+        affine: voxel index to position in mm, ``(4, 4)``.
+        force: whether what a person may insist on is a warning.
+    """
     where = case.modalities[modality]
+    for finding in image_findings(image, affine):
+        severity: Literal["error", "warning"] = "warning" if force and finding.forcible else "error"
+        insist = ", or insist with --force" if finding.forcible and not force else ""
+        yield Problem(case.name, where, f"{modality} {finding.what}", f"{finding.fix}{insist}", severity)
+
+
+def image_findings(image: np.ndarray, affine: np.ndarray) -> Iterator[Finding]:
+    """Yield what is wrong with one image: NaN, infinity, nothing in it, or something else than a brain's MRI."""
     if image.dtype.kind == "f" and not np.isfinite(image).all():
         count = image.size - np.count_nonzero(np.isfinite(image))
-        what = f"{modality} holds NaN or infinity in {count:,} of {image.size:,} voxels"
-        yield Problem(case.name, where, what, "write it anew; background is 0")
+        yield Finding(
+            f"holds NaN or infinity in {count:,} of {image.size:,} voxels", "write it without them; background is 0"
+        )
     elif not image.any():
-        yield Problem(case.name, where, f"{modality} is 0 everywhere", "replace it by the right file")
+        yield Finding("is 0 everywhere", "replace it by the right file")
+    else:
+        yield from scan_findings(image, affine)
 
 
 def label_problems(case: Case, label: np.ndarray, values: Mapping[str, int]) -> Iterator[Problem]:

@@ -6,6 +6,7 @@ import datetime
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -65,7 +66,8 @@ def predict(
     """
     started, settings, shard = _now(), settings or Settings(), Shard.of_this_process()
     inputs = [inputs] if isinstance(inputs, str | Path) else list(inputs)
-    scans = find_scans(inputs, named)
+    found = find_scans(inputs, named)
+    scans = [replace(scan, case=replace(scan.case, geometry=settings.geometry)) for scan in found]
     cards = find_models(models) if model is None else [read_model(model)]
     chosen_device = _device(device, shard)
     output = Path(output)

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import gzip
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import nibabel as nib
 import numpy as np
+from monai.data import NibabelWriter
 
 from pkdr_monai.files import atomic_write
 
-__all__ = ["write_like"]
+__all__ = ["SourceGridWriter", "write_like"]
 
 COMPRESSION = 3  # higher levels take several times as long for a few percent
 GEOMETRY = (
@@ -21,8 +23,8 @@ GEOMETRY = (
 NOTE = b"PKDR; research software, not a medical device"
 
 
-def write_like(path: Path, volume: np.ndarray, source: Path) -> None:
-    """Write a volume with the geometry of a source file, as ``.nii.gz``, atomically.
+def write_like(path: Path, volume: np.ndarray, source: Path, affine: np.ndarray | None = None) -> None:
+    """Write a volume with the geometry of a source file, as ``.nii.gz`` or ``.nii``, atomically.
 
     Orientation, spacing and both affines are copied; the header's free text, which may name a patient, is not.
 
@@ -30,6 +32,7 @@ def write_like(path: Path, volume: np.ndarray, source: Path) -> None:
         path: file to write.
         volume: ``(X, Y, Z)``, or ``(X, Y, Z, C)``, in the type to store.
         source: NIfTI file whose grid has ``(X, Y, Z)`` voxels.
+        affine: the affine that counts, ``(4, 4)``; where the source's header has another, both affines are this one.
     """
     geometry: Any = nib.load(source).header
     header = nib.Nifti1Header()
@@ -39,6 +42,42 @@ def write_like(path: Path, volume: np.ndarray, source: Path) -> None:
     header.set_data_dtype(volume.dtype)
     header["pixdim"][4:] = 1
     header["descrip"] = NOTE
+    if affine is not None and not _states(geometry, affine):
+        header.set_qform(affine, code=1)
+        header.set_sform(affine, code=1)
     image = nib.Nifti1Image(volume, None, header)  # without an affine of its own, it has the header's
+    content = image.to_bytes()
     with atomic_write(path) as file:
-        file.write(gzip.compress(image.to_bytes(), COMPRESSION, mtime=0))
+        file.write(gzip.compress(content, COMPRESSION, mtime=0) if path.suffix.lower() == ".gz" else content)
+
+
+class SourceGridWriter(NibabelWriter):
+    """Write what MONAI's ``SaveImaged`` hands over with the header of the file it was computed from.
+
+    MONAI's own writer stores the affine alone. Programs that place a header without codes by other rules than nibabel
+    would then show the result beside its image.
+    """
+
+    source: Path | None = None
+
+    def set_metadata(self, meta_dict: Mapping[str, Any] | None = None, resample: bool = True, **options: Any) -> None:
+        """Note the file that the volume was computed from."""
+        super().set_metadata(meta_dict, resample, **options)
+        name = (meta_dict or {}).get("filename_or_obj")
+        path = Path(name) if isinstance(name, str) else None
+        self.source = path if path is not None and path.is_file() else None
+
+    def write(self, filename: Any, verbose: bool = False, **options: Any) -> None:
+        """Write the volume to a file."""
+        volume = np.asarray(self.data_obj)
+        if self.source is None or nib.load(self.source).shape[:3] != volume.shape[:3]:
+            super().write(filename, verbose, **options)
+        else:
+            write_like(Path(filename), volume.astype(self.output_dtype), self.source, np.asarray(self.affine))
+
+
+def _states(header: Any, affine: np.ndarray) -> bool:
+    """Say whether a header states this affine, and voxel sizes that agree with it."""
+    sizes = np.abs(np.asarray(header.get_zooms()[:3], dtype=float))
+    own = np.linalg.norm(affine[:3, :3], axis=0)
+    return np.allclose(header.get_best_affine(), affine, atol=1e-2) and np.allclose(sizes, own, rtol=1e-2)

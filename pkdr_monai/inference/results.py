@@ -47,7 +47,7 @@ def write_results(
     used = {modality for card in cards for modality in card.modalities}
     shown = next(modality for modality in SHOWN if modality in used)
     (source,) = scan.paths([shown])
-    header = read_header(source)
+    header = read_header(source, scan.case.geometry)
     smallest = math.ceil(1000 * settings.min_component / header.voxel_volume)
     regions = small_et_to_necrosis(binary_regions(probabilities, smallest), settings.et_rule, header.voxel_volume)
     volumes = region_volumes(probabilities, header.voxel_volume, smallest, settings.et_rule)
@@ -59,9 +59,9 @@ def write_results(
         volumetric[f"{scan.name}_uncertainty.nii.gz"] = _channels_last(entropy(probabilities))
     try:
         for name, volume in volumetric.items():
-            write_like(folder / name, volume, source)
+            write_like(folder / name, volume, source, header.affine)
         image = read_voxels(source)
-        if scan.case.channels is not None:
+        if scan.case.channels is not None and image.ndim == 4:
             image = image[..., scan.case.channels[shown]]
         title = f"{scan.name} on {shown}, by {', '.join(card.name for card in cards)}"
         lines = [title, describe_volumes(volumes)]

@@ -53,10 +53,11 @@ class Scan:
     def item(self, modalities: Sequence[str]) -> dict[str, Any]:
         """Return what the preprocessing loads, as :func:`~pkdr_monai.data.inference_items` would."""
         paths = [str(path) for path in self.paths(modalities)]
+        known = {"case": self.name, "geometry": self.case.geometry}
         if self.case.channels is None:
-            return {"case": self.name, "image": paths}
+            return {**known, "image": paths}
         channels = [self.case.channels[modality] for modality in modalities]
-        return {"case": self.name, "image": paths[0], "channels": channels}
+        return {**known, "image": paths[0], "channels": channels}
 
 
 def find_scans(inputs: Sequence[str | Path] = (), named: Mapping[str, str | Path] | None = None) -> list[Scan]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from pkdr_monai.data.geometry import require_geometry
 from pkdr_monai.errors import InputError
 from pkdr_monai.et_rule import check_et_rule
 from pkdr_monai.regions import scheme_labels
@@ -40,7 +41,8 @@ class Settings:
         et_rule: an enhancing tumour of fewer mm³ than this becomes necrosis; 0 leaves it. Probabilities stay.
         save_probabilities: write the probability of each region.
         uncertainty: write the entropy of each region's probability.
-        force: segment a scan that does not look skull-stripped.
+        force: segment a scan that does not look like a whole, skull-stripped brain.
+        geometry: what of a header counts, one of :data:`pkdr_monai.data.geometry.GEOMETRIES`.
 
     Raises:
         InputError: when a value is out of its range.
@@ -63,11 +65,13 @@ class Settings:
     save_probabilities: bool = False
     uncertainty: bool = False
     force: bool = False
+    geometry: str = "header"
 
     def __post_init__(self) -> None:
         for name, choices in CHOICES.items():
             if getattr(self, name) not in choices:
                 raise InputError(f"unknown {name} {getattr(self, name)!r}: choose among {', '.join(choices)}.")
+        require_geometry(self.geometry)
         if not 0 <= self.window_overlap < 1:
             raise InputError(f"window_overlap is from 0 to below 1, got {self.window_overlap:g}: 0.5 is usual.")
         if not self.min_component >= 0:
