@@ -18,7 +18,7 @@ from pkdr_monai.cli import main
 
 SHAPE = (8, 9, 7)
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
-AFFINE = np.diag([8.0, 8.0, 8.0, 1.0])  # large voxels, so that the small tumour has a plausible volume
+AFFINE = np.diag([12.0, 12.0, 12.0, 1.0])  # large voxels, so that brain and tumour have plausible volumes
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

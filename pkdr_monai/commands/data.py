@@ -29,7 +29,7 @@ class Data:
         pkdr data split MICCAI_BraTS_2018_Data_Training --output brats2018.json
     """
 
-    @verb(exclude=names)
+    @verb(exclude=names, force=switch)
     def check(
         self,
         dataset_dir: str,
@@ -38,6 +38,8 @@ class Data:
         label_scheme: str | None = None,
         report: str | None = None,
         fingerprint: str | None = None,
+        geometry: str = "header",
+        force: bool = False,
     ) -> None:
         """Check every case of a data set: missing and broken files, grids, voxel values, labels.
 
@@ -51,18 +53,21 @@ class Data:
             label_scheme: brats2018, brats2023, brats2024_gli, brats2024_ped or msd, where names do not tell it.
             report: HTML file to write: the problems, figures of the sound cases, and a slice of each.
             fingerprint: JSON file to write: shapes, spacings, intensities and tumour volumes of the sound cases.
+            geometry: sform, qform or pixdim: what counts of a header that states two; default: that is an error.
+            force: take scans that do not look like a whole, skull-stripped brain, with a warning.
         """
         from pkdr_monai.data import Cohort, check_cases, find_cases, problems_table
-        from pkdr_monai.data.cases import exclude_cases
+        from pkdr_monai.data.cases import exclude_cases, with_geometry
         from pkdr_monai.data.label_schemes import with_label_scheme
         from pkdr_monai.data.problems import errors_among
 
         cohort = find_cases(dataset_dir)
-        cases = exclude_cases(cohort.cases, exclude)
+        cases = with_geometry(exclude_cases(cohort.cases, exclude), geometry)
         cohort = with_label_scheme(replace(cohort, cases=tuple(cases)), label_scheme)
         labelled = any(case.label is not None for case in cases)
         progress = ProgressLine("checking")
-        problems = check_cases(cases, cohort.folder, cohort.label_scheme, need_label=labelled, progress=progress)
+        scheme = cohort.label_scheme
+        problems = check_cases(cases, cohort.folder, scheme, need_label=labelled, progress=progress, force=force)
         errors = errors_among(problems)
         if problems:
             echo(problems_table(problems, width=max(100, shutil.get_terminal_size((140, 24)).columns)) + "\n")
@@ -75,7 +80,7 @@ class Data:
         if errors:
             raise InputError(f"mend the files, or leave the cases out with --exclude {','.join(faulty)}")
 
-    @verb(seed=integer, folds=integer, validation=integer, exclude=names, force=switch)
+    @verb(seed=integer, folds=integer, validation=integer, exclude=names, force=switch, accept_scans=switch)
     def split(
         self,
         dataset_dir: str,
@@ -89,6 +94,8 @@ class Data:
         exclude: Sequence[str] = (),
         label_scheme: str | None = None,
         force: bool = False,
+        geometry: str = "header",
+        accept_scans: bool = False,
     ) -> None:
         """Check every case of a data set, divide them 70/10/20, and write the data list that training reads.
 
@@ -109,24 +116,26 @@ class Data:
             exclude: names of cases to leave out, with commas between them.
             label_scheme: brats2018, brats2023, brats2024_gli, brats2024_ped or msd, where names do not tell it.
             force: replace an output file that holds something else.
+            geometry: as in pkdr data check; the list notes it, and training reads the files so.
+            accept_scans: what --force is to pkdr data check.
         """
         from pkdr_monai.data import make_data_list, make_fold_lists
 
         progress = ProgressLine("checking")
+        taken: dict[str, Any] = {
+            "label_scheme": label_scheme,
+            "patients": patients,
+            "geometry": geometry,
+            "force": accept_scans,
+        }
         if folds is None:
             if validation is not None:
                 raise InputError("--validation is the number of validation patients of a fold: it needs --folds.")
-            lists = {
-                Path(output): make_data_list(
-                    dataset_dir, seed, split, exclude, progress=progress, patients=patients, label_scheme=label_scheme
-                )
-            }
+            lists = {Path(output): make_data_list(dataset_dir, seed, split, exclude, progress=progress, **taken)}
         elif split is not None:
             raise InputError("--folds and --split exclude each other: choose the one or the other.")
         else:
-            found = make_fold_lists(
-                dataset_dir, folds, seed, validation, exclude, progress, label_scheme, patients=patients
-            )
+            found = make_fold_lists(dataset_dir, folds, seed, validation, exclude, progress, **taken)
             lists = {fold_file(output, data_list["fold"]): data_list for data_list in found}
         for path, data_list in lists.items():
             _write_once(path, data_list, force)

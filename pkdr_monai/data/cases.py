@@ -7,13 +7,14 @@ import logging
 import os
 import re
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+from pkdr_monai.data.geometry import require_geometry
 from pkdr_monai.data.names import NIFTI_NAME, FileName, parse_name
 from pkdr_monai.errors import InputError, some
 
-__all__ = ["Case", "Cohort", "exclude_cases", "find_cases", "nifti_files"]
+__all__ = ["Case", "Cohort", "exclude_cases", "find_cases", "nifti_files", "with_geometry"]
 
 logger = logging.getLogger(__name__)
 
@@ -139,6 +140,16 @@ def find_cases(folder: str | Path, labels: bool = True) -> Cohort:
     if not cases:
         raise InputError(f"no case found in {folder} ({_seen_in(folder)}). {LAYOUTS}")
     return Cohort(folder, tuple(sorted(cases, key=lambda case: case.name)), label_scheme)
+
+
+def with_geometry(cases: Sequence[Case], geometry: str) -> tuple[Case, ...]:
+    """Return the cases with a choice of what of their headers counts.
+
+    Raises:
+        InputError: when it is none of :data:`pkdr_monai.data.geometry.GEOMETRIES`.
+    """
+    require_geometry(geometry)
+    return tuple(replace(case, geometry=geometry) for case in cases)
 
 
 def exclude_cases(cases: Sequence[Case], names: Collection[str]) -> list[Case]:

@@ -70,7 +70,7 @@ def _refuse_one_hot(header: Header) -> None:
 def _require_dimensions(header: Header, channels: Mapping[str, int]) -> None:
     """Refuse a volume that is not 3-D or, where a case has ``channels``, not 4-D with all of them."""
     shape, needed = header.shape, max(channels.values()) + 1 if channels else 1
-    if len(shape) == 3 and needed == 1 or channels and len(shape) == 4 and shape[3] >= needed:
+    if (len(shape) == 3 and needed == 1) or (channels and len(shape) == 4 and shape[3] >= needed):
         return
     expected = f"(X, Y, Z, {needed})" if channels else "(X, Y, Z)"
     what = f"its shape is {describe_shape(shape)}, expected {expected}"

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from pkdr_monai.data.cases import Case, Cohort, exclude_cases, find_cases
+from pkdr_monai.data.cases import Case, Cohort, exclude_cases, find_cases, with_geometry
 from pkdr_monai.data.checks import Progress, check_cases
 from pkdr_monai.data.entries import data_list_hash, entry_of
 from pkdr_monai.data.folds import split_folds
@@ -32,6 +32,8 @@ def make_data_list(
     progress: Progress | None = None,
     label_scheme: str | None = None,
     patients: str | Path | None = None,
+    geometry: str = "header",
+    force: bool = False,
 ) -> dict[str, Any]:
     """Find the cases of a data set, check each, and divide them into training, validation and test.
 
@@ -48,6 +50,8 @@ def make_data_list(
             :data:`pkdr_monai.regions.LABEL_SCHEMES`.
         patients: a table from case to patient; see :func:`pkdr_monai.data.patients.read_patients`. By default, the
             conventions of data sets say which cases are scans of one patient.
+        geometry: what of the files' headers counts, one of :data:`pkdr_monai.data.geometry.GEOMETRIES`.
+        force: take scans that do not look like a whole, skull-stripped brain.
 
     Returns:
         The data list, plain data for a JSON file: ``"name"``, ``"label_scheme"``, ``"seed"`` (``None`` with a
@@ -58,7 +62,7 @@ def make_data_list(
         InputError: when there is no case, a name is unknown, the label scheme cannot be told, or the check finds an
             error; the message is then the table of all that it found.
     """
-    cohort, cases = _cases(folder, exclude)
+    cohort, cases = _cases(folder, exclude, geometry)
     owners = None if patients is None else read_patients(patients, cases)
     if split is None:
         sections = split_cases(list(cases.values()), seed, fractions, owners)
@@ -69,7 +73,8 @@ def make_data_list(
             logger.warning("%s puts scans of %s into more than one part.", split, some(scattered, 5))
     used = [cases[name] for section in SECTIONS for name in sections[section]]
     cohort = with_label_scheme(replace(cohort, cases=tuple(used)), label_scheme)
-    refuse_errors(check_cases(used, cohort.folder, cohort.label_scheme, progress=progress), cohort.folder)
+    problems = check_cases(used, cohort.folder, cohort.label_scheme, progress=progress, force=force)
+    refuse_errors(problems, cohort.folder)
     return _listed(cohort, cases, sections, {"seed": seed if split is None else None})
 
 
@@ -82,6 +87,8 @@ def make_fold_lists(
     progress: Progress | None = None,
     label_scheme: str | None = None,
     patients: str | Path | None = None,
+    geometry: str = "header",
+    force: bool = False,
 ) -> list[dict[str, Any]]:
     """Find the cases of a data set, check each, and divide them into folds: one data list for each.
 
@@ -94,6 +101,8 @@ def make_fold_lists(
         progress: called after each case is checked with the number done and the total.
         label_scheme: as for :func:`make_data_list`.
         patients: a table from case to patient, as for :func:`make_data_list`.
+        geometry: as for :func:`make_data_list`.
+        force: as for :func:`make_data_list`.
 
     Returns:
         Data lists as :func:`make_data_list` returns them, with the number of their ``"fold"``, from 0, and of all
@@ -102,23 +111,23 @@ def make_fold_lists(
     Raises:
         InputError: as :func:`make_data_list`, and when the cases are too few for the folds.
     """
-    cohort, cases = _cases(folder, exclude)
-    cohort = with_label_scheme(replace(cohort, cases=tuple(cases.values())), label_scheme)
+    cohort, cases = _cases(folder, exclude, geometry)
+    used = list(cases.values())
+    cohort = with_label_scheme(replace(cohort, cases=tuple(used)), label_scheme)
     owners = None if patients is None else read_patients(patients, cases)
-    divided = split_folds(list(cases.values()), folds, seed, validation, owners)
-    refuse_errors(
-        check_cases(list(cases.values()), cohort.folder, cohort.label_scheme, progress=progress), cohort.folder
-    )
+    divided = split_folds(used, folds, seed, validation, owners)
+    problems = check_cases(used, cohort.folder, cohort.label_scheme, progress=progress, force=force)
+    refuse_errors(problems, cohort.folder)
     return [
         _listed(cohort, cases, sections, {"seed": seed, "fold": fold, "folds": folds})
         for fold, sections in enumerate(divided)
     ]
 
 
-def _cases(folder: str | Path, exclude: Collection[str]) -> tuple[Cohort, dict[str, Case]]:
+def _cases(folder: str | Path, exclude: Collection[str], geometry: str) -> tuple[Cohort, dict[str, Case]]:
     """Find the cases of a folder, by name, without the excluded ones; the paths are relative to the folder given."""
     cohort = find_cases(folder)
-    cases = {case.name: case for case in exclude_cases(cohort.cases, exclude)}
+    cases = {case.name: case for case in with_geometry(exclude_cases(cohort.cases, exclude), geometry)}
     return Cohort(Path(folder), cohort.cases, cohort.label_scheme), cases
 
 

@@ -45,14 +45,14 @@ class ScanReader(NibabelReader):
         images = [self._image(Path(name)) for name in self.filenames]
         return images if len(images) > 1 else images[0]
 
-    def _image(self, path: Path) -> nib.Nifti1Image:
+    def _image(self, path: Path) -> Any:
         try:
             header = read_header(path, self.geometry)
             affine = self._common_affine(path, header)
-            image = nib.load(path)
+            image: Any = nib.load(path)
             if header.shape == image.shape and np.array_equal(affine, image.affine):
-                return image  # type: ignore[return-value]
-            return type(image)(read_voxels(path), affine, image.header)  # type: ignore[call-arg, return-value]
+                return image
+            return type(image)(read_voxels(path), affine, image.header)
         except UnreadableError as error:
             raise InputError(f"{path} cannot be read: {error.what}; {error.fix}.") from error
 

@@ -1,4 +1,4 @@
-"""What the voxels of an image say against its being a brain's MRI, for checks, ``pkdr predict`` and the bundle alike."""
+"""What says that an image is no brain's MRI: one set of checks for data, ``pkdr predict`` and the bundle."""
 
 from __future__ import annotations
 

@@ -46,8 +46,8 @@ class LoadModalitiesd(LoadImaged, ThreadUnsafe):
     thread instead. It takes the arguments of ``LoadImaged``. Label maps, under ``"label"`` or ``"truth"``, are rounded
     to whole numbers, see :func:`pkdr_monai.regions.whole_labels`.
 
-    Files are read by :class:`~pkdr_monai.data.reader.ScanReader`: with the affine that the checks take, all on one grid.
-    An entry's ``geometry`` says what of its headers counts.
+    Files are read by :class:`~pkdr_monai.data.reader.ScanReader`: with the affine that the checks take, all on one
+    grid. An entry's ``geometry`` says what of its headers counts.
 
     Raises:
         InputError: when a file cannot be read, states two geometries or lies on another grid, with its case.
@@ -70,8 +70,9 @@ class LoadModalitiesd(LoadImaged, ThreadUnsafe):
 
 
 class LoadImagesd(LoadModalitiesd):
-    """Load as :class:`LoadModalitiesd` does, for inference.json: MONAI Deploy, which hands over images of its own, drops
-    transforms that have "LoadImage" in their name.
+    """Load as :class:`LoadModalitiesd` does, for inference.json.
+
+    MONAI Deploy, which hands over images of its own, drops transforms that have "LoadImage" in their name.
 
     Args:
         keys: keys of files.
@@ -156,7 +157,7 @@ class SelectChannelsd(MapTransform):
             elif self.channels is not None and len(entry[key]) != len(self.channels):
                 raise InputError(
                     f"the image holds {len(entry[key])} volumes, numbers 0 to {len(entry[key]) - 1}; expected "
-                    f"{len(self.channels)}, or all of {', '.join(MODALITIES)}: write those to use to files of their own."
+                    f"{len(self.channels)}, or all of {', '.join(MODALITIES)}: write those to use to their own files."
                 )
         return entry
 

@@ -70,7 +70,8 @@ class SourceGridWriter(NibabelWriter):
     def write(self, filename: Any, verbose: bool = False, **options: Any) -> None:
         """Write the volume to a file."""
         volume = np.asarray(self.data_obj)
-        if self.source is None or nib.load(self.source).shape[:3] != volume.shape[:3]:
+        image: Any = None if self.source is None else nib.load(self.source)
+        if self.source is None or image.shape[:3] != volume.shape[:3]:
             super().write(filename, verbose, **options)
         else:
             write_like(Path(filename), volume.astype(self.output_dtype), self.source, np.asarray(self.affine))

@@ -11,6 +11,7 @@ from pkdr_monai.inference.scans import Scan
 
 __all__ = ["check_scan", "refuse_two_candidates"]
 
+
 def check_scan(scan: Scan, modalities: Sequence[str], force: bool = False) -> list[str]:
     """Check what a model is about to see of a scan.
 

@@ -12,12 +12,14 @@ import pytest
 from monai.bundle import ConfigWorkflow, verify_metadata
 
 import pkdr_monai
+from pkdr_monai.data.transforms import LoadImagesd, LoadModalitiesd
 from pkdr_monai.models import settings_beside
 
 from .conftest import CONFIGS, ROOT, TEACHER, TRAIN, UNIMODAL, Bundle
 
 INFERENCE, EVALUATE = CONFIGS / "inference.json", CONFIGS / "evaluate.json"
 OURS = sorted([*CONFIGS.glob("*.json"), *(ROOT / "experiments").rglob("*.yaml")])
+TRANSFORMS = "pkdr_monai.data.transforms"
 
 
 def _read(path: Path) -> dict:
@@ -45,11 +47,14 @@ def test_training_and_inference_prepare_an_image_alike() -> None:
     """They differ in who hands the image over: labels come along here, and cases of unknown origin there."""
     training, inference = (_read(path)["preprocessing"]["transforms"] for path in (TRAIN, INFERENCE))
     assert inference[:3] == [
-        {"_target_": "LoadImaged", "keys": "image"},  # MONAI Deploy and MONAI Label know this one, and hand no label
+        {"_target_": f"{TRANSFORMS}.LoadImagesd", "keys": "image", "geometry": "@geometry"},  # known to MONAI Deploy
         training[1],
         {**training[2], "modalities": "@modalities"},
     ]
-    assert inference[3:] == training[3:]
+    assert inference[3] == {"_target_": f"{TRANSFORMS}.CheckScand", "keys": "image", "force": "@force"}
+    assert inference[4:] == training[3:]
+    assert issubclass(LoadImagesd, LoadModalitiesd)
+    assert "LoadImage" in LoadImagesd.__name__  # by which MONAI Deploy, which loads images itself, drops it
 
 
 @pytest.mark.parametrize(

@@ -154,10 +154,10 @@ def test_a_damaged_file_is_named(items: list[dict[str, Any]], tmp_path: Path) ->
         load_fused({**items[0], "image": [items[0]["image"][0], str(broken)]}, SPACING)
 
 
-def test_a_header_that_contradicts_itself_is_read_as_monai_reads_it(
+def test_a_header_that_contradicts_itself_is_refused_until_a_geometry_is_chosen(
     items: list[dict[str, Any]], tmp_path: Path
 ) -> None:
-    """The sform says 6 mm, the qform and the voxel size 3 mm: MONAI believes these two."""
+    """The sform says 6 mm, the qform and the voxel size 3 mm."""
 
     def contradict(image: nib.Nifti1Image) -> nib.Nifti1Image:
         changed = nib.Nifti1Image(np.asarray(image.dataobj), image.affine)
@@ -166,8 +166,12 @@ def test_a_header_that_contradicts_itself_is_read_as_monai_reads_it(
         return nib.Nifti1Image(np.asarray(image.dataobj), None, changed.header)
 
     item = rewritten(items[0], tmp_path, contradict)
-    assert load_fused(item, SPACING) is None
-    assert_equal_to(chain((3.0, 3.0, 3.0)), item, load_fused(item, (3.0, 3.0, 3.0)))
+    with pytest.raises(InputError, match="states two geometries"):
+        load_fused(item, SPACING)
+    sform, qform = ({**item, "geometry": form} for form in ("sform", "qform"))
+    assert_equal_to(chain(SPACING), sform, load_fused(sform, SPACING))
+    assert load_fused(qform, SPACING) is None
+    assert_equal_to(chain((3.0, 3.0, 3.0)), qform, load_fused(qform, (3.0, 3.0, 3.0)))
 
 
 def test_a_label_stored_as_float_is_that_of_the_chain(

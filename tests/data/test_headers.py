@@ -53,6 +53,7 @@ def test_nifti_2_and_scaled_voxels_are_read(tmp_path: Path) -> None:
         ("a.nii.gz", b"", "the file is empty"),
         ("a.nii.gz", b"This is a letter, not a scan.\n" * 30, "named .gz but is not compressed"),
         ("a.nii.gz", nifti_bytes(), "named .gz but is not compressed"),
+        ("a.nii", gzip.compress(nifti_bytes()), "compressed by gzip but not named .gz"),
         ("a.nii", b"This is a letter, not a scan.\n" * 30, "not a readable NIfTI file"),
         ("a.nii", random.Random(0).randbytes(5000), "not a readable NIfTI file"),
         ("a.nii.gz", gzip.compress(random.Random(0).randbytes(5000)), "not a readable NIfTI file"),
@@ -130,6 +131,16 @@ def test_with_and_without_the_fast_decompressor_damage_is_told_alike(
     path.write_bytes(content[:-9])
     with pytest.raises(UnreadableError, match=r"truncated|damaged"):
         read_voxels(path)
+
+
+@pytest.mark.parametrize("module", ["gzip", "isal.igzip"])
+@pytest.mark.parametrize("rest", [b"\r\n", b"\x1f\x8b", b"\0" * 50, b"copied by a program"])
+def test_what_lies_behind_a_whole_gzip_is_passed_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, module: str, rest: bytes
+) -> None:
+    monkeypatch.setattr("pkdr_monai.data.headers.open_gzip", pytest.importorskip(module).open)
+    (tmp_path / "a.nii.gz").write_bytes(gzip.compress(nifti_bytes()) + rest)
+    assert np.array_equal(read_voxels(tmp_path / "a.nii.gz"), VOLUME)
 
 
 @pytest.mark.parametrize("keep", [0.5, 0.9])

@@ -7,8 +7,11 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 import pytest
+import torch
+from monai.data import MetaTensor
+from monai.transforms import LoadImaged, SaveImaged
 
-from pkdr_monai.inference.nifti import write_like
+from pkdr_monai.inference.nifti import SourceGridWriter, write_like
 
 AFFINE = np.array([[0, 0, 3.0, -50], [-0.9, 0.1, 0, 40], [0.1, 0.9, 0, -20], [0, 0, 0, 1]])
 
@@ -40,3 +43,36 @@ def test_equal_content_is_equal_bytes(tmp_path: Path) -> None:
     for name in ("one.nii.gz", "two.nii.gz"):
         write_like(tmp_path / name, np.ones((4, 4, 4), np.uint8), tmp_path / "source.nii")
     assert (tmp_path / "one.nii.gz").read_bytes() == (tmp_path / "two.nii.gz").read_bytes()
+
+
+@pytest.mark.parametrize("codes", [(1, 1), (0, 2), (3, 0), (0, 0)])
+def test_the_bundles_writer_writes_the_header_that_predict_writes(tmp_path: Path, codes: tuple[int, int]) -> None:
+    source = nib.Nifti1Image(np.zeros((4, 5, 6), np.int16), None)
+    source.header.set_zooms((0.9, 0.9, 3.0))
+    source.header["qoffset_x"] = 17
+    if codes[0]:
+        source.set_qform(AFFINE, codes[0])
+    if codes[1]:
+        source.set_sform(AFFINE, codes[1])
+    nib.save(source, tmp_path / "a.nii.gz")
+    label = np.arange(120).reshape(4, 5, 6).astype(np.uint8)
+    write_like(tmp_path / "one.nii.gz", label, tmp_path / "a.nii.gz")
+    loaded = LoadImaged("pred", ensure_channel_first=True)({"pred": str(tmp_path / "a.nii.gz")})
+    loaded["pred"] = MetaTensor(torch.from_numpy(label)[None], meta=loaded["pred"].meta)
+    writer = f"{SourceGridWriter.__module__}.{SourceGridWriter.__name__}"
+    SaveImaged(
+        "pred", output_dir=tmp_path, separate_folder=False, resample=False, writer=writer, output_dtype=torch.uint8,
+        output_postfix="seg", print_log=False,
+    )(loaded)  # fmt: skip
+    assert (tmp_path / "a_seg.nii.gz").read_bytes() == (tmp_path / "one.nii.gz").read_bytes()
+
+
+def test_a_chosen_affine_is_written_in_both_places(tmp_path: Path) -> None:
+    source = nib.Nifti1Image(np.zeros((4, 5, 6), np.int16), np.diag([2.0, 2, 2, 1]))
+    nib.save(source, tmp_path / "source.nii")
+    write_like(
+        tmp_path / "result.nii.gz", np.ones((4, 5, 6), np.uint8), tmp_path / "source.nii", np.diag([1.0, 1, 1, 1])
+    )
+    written = nib.load(tmp_path / "result.nii.gz")
+    np.testing.assert_allclose(written.get_sform(), np.eye(4))
+    np.testing.assert_allclose(written.get_qform(), np.eye(4))
