@@ -91,15 +91,29 @@ def read_voxels(path: Path) -> np.ndarray:
         UnreadableError: when the file is truncated or damaged.
     """
     kind = type(_open(path))
-    voxels = None
     try:
-        with _without_log(), open_gzip(path) if _is_gzip(path) else path.open("rb") as stream:
-            voxels = np.asanyarray(kind.from_stream(stream).dataobj)
-            stream.read(1)  # one byte past the voxels, or gzip does not compare its checksum
+        voxels = _voxels(path, kind, open_gzip)
     except Exception as error:  # nibabel hands on whatever a broken file raises in gzip, zlib, struct or NumPy
-        if voxels is None or not _ends_whole(path):
+        if not _ends_whole(path):
             raise UnreadableError(_what_went_wrong(error)) from error
+        voxels = _voxels_before_the_rest(path, kind)
     return voxels.reshape(squeezed(voxels.shape), order="A")
+
+
+def _voxels(path: Path, kind: type[nib.Nifti1Image], open_file: Any, to_the_end: bool = True) -> np.ndarray:
+    with _without_log(), open_file(path) if _is_gzip(path) else path.open("rb") as stream:
+        voxels = np.asanyarray(kind.from_stream(stream).dataobj)
+        if to_the_end:
+            stream.read(1)  # one byte past the voxels, or gzip does not compare its checksum
+    return voxels
+
+
+def _voxels_before_the_rest(path: Path, kind: type[nib.Nifti1Image]) -> np.ndarray:
+    """Read a gzip that is whole and has other bytes behind its end: igzip meets them early, gzip only at the end."""
+    try:
+        return _voxels(path, kind, gzip.open, to_the_end=False)
+    except Exception as error:
+        raise UnreadableError(_what_went_wrong(error)) from error
 
 
 def squeezed(shape: tuple[int, ...]) -> tuple[int, ...]:
@@ -170,7 +184,7 @@ def _refuse_impossible_size(path: Path, image: nib.Nifti1Image, shape: tuple[int
 def _stored_sizes(path: Path, image: nib.Nifti1Image) -> list[float]:
     """Return the three voxel sizes as the file has them: nibabel turns a 0 into 1 as it reads."""
     try:
-        with open_gzip(path) if _is_gzip(path) else path.open("rb") as stream:
+        with gzip.open(path) if _is_gzip(path) else path.open("rb") as stream:
             header: Any = type(image.header).from_fileobj(stream, check=False)
     except Exception as error:
         raise UnreadableError(_what_went_wrong(error)) from error

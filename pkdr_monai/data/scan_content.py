@@ -88,7 +88,7 @@ def _background(image: np.ndarray, shown: np.ndarray, count: int) -> Finding | N
 
 
 def _slices(image: np.ndarray, shown: np.ndarray, count: int) -> Finding | None:
-    slices = min(int(shown.any(axis=tuple({0, 1, 2} - {axis})).sum()) for axis in range(3))
+    slices = min(int(np.count_nonzero(shown.any(axis=others))) for others in ((1, 2), (0, 2), (0, 1)))
     if slices >= FEWEST_SLICES:
         return None
     return Finding(f"shows something in {slices} slices, expected {FEWEST_SLICES} or more", "give the whole volume")
@@ -101,7 +101,7 @@ def _greys(image: np.ndarray, shown: np.ndarray, count: int) -> Finding | None:
         return Finding(f"{what}; expected {FEWEST_GREYS} or more", "give the image itself")
     pairs = shown[1:] & shown[:-1]
     equal = np.count_nonzero((image[1:] == image[:-1]) & pairs)
-    if equal > PIECEWISE * max(1, np.count_nonzero(pairs)):
+    if equal > PIECEWISE * max(1, int(np.count_nonzero(pairs))):
         return Finding("holds one value over whole areas, as a label map does", "give the image itself")
     return None
 

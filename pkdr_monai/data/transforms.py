@@ -155,9 +155,11 @@ class SelectChannelsd(MapTransform):
             elif self.channels is not None and len(entry[key]) == len(MODALITIES):
                 entry[key] = entry[key][self.channels]
             elif self.channels is not None and len(entry[key]) != len(self.channels):
+                held = len(entry[key])
+                volumes = "1 volume" if held == 1 else f"{held} volumes, numbers 0 to {held - 1}"
                 raise InputError(
-                    f"the image holds {len(entry[key])} volumes, numbers 0 to {len(entry[key]) - 1}; expected "
-                    f"{len(self.channels)}, or all of {', '.join(MODALITIES)}: write those to use to their own files."
+                    f"the image holds {volumes}; expected {len(self.channels)}, or all of {', '.join(MODALITIES)}: "
+                    "write those to use to their own files."
                 )
         return entry
 

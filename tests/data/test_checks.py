@@ -10,6 +10,7 @@ from pkdr_monai.data.cases import find_cases
 from pkdr_monai.data.checks import check_cases
 from pkdr_monai.data.problems import Problem
 from pkdr_monai.errors import InputError
+from tests.conftest import volumes
 
 
 def check(folder: Path, **options: object) -> list[Problem]:
@@ -60,7 +61,7 @@ def test_all_problems_of_all_cases_are_collected(
     folder = write_case("c")
     (folder / "a" / "a_t1.nii.gz").write_bytes(b"not a scan")
     save_nifti(folder / "a" / "a_seg.nii.gz", np.zeros((8, 9, 7), np.uint8))
-    save_nifti(folder / "b" / "b_t2.nii.gz", np.ones((8, 9, 6), np.int16))
+    save_nifti(folder / "b" / "b_t2.nii.gz", volumes()["t2"][:, :, :-1])
     save_nifti(folder / "b" / "b_flair.nii.gz", np.full((8, 9, 7), np.nan, np.float32))
     assert [(problem.case, problem.where.split("_")[-1]) for problem in check(folder)] == [
         ("a", "t1.nii.gz"),

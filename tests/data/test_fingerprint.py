@@ -21,13 +21,13 @@ def _measured(folder: Path) -> dict:
 def test_case_is_described_by_grid_intensities_and_volumes(write_case: Callable[..., Path]) -> None:
     (entry,) = _measured(write_case("HGG/a"))["cases"]
     assert (entry["case"], entry["grade"]) == ("a", "HGG")
-    assert (entry["shape"], entry["spacing_mm"], entry["orientation"]) == ([8, 9, 7], [8.0, 8.0, 8.0], "RAS")
+    assert (entry["shape"], entry["spacing_mm"], entry["orientation"]) == ([8, 9, 7], [12.0, 12.0, 12.0], "RAS")
     shown = volumes()["t2"]
     shown = shown[shown != 0]
     assert entry["intensities"]["t2"]["median"] == np.median(shown)
     assert entry["intensities"]["t2"]["p99"] == pytest.approx(np.percentile(shown, 99))
     assert entry["intensities"]["t2"]["part_not_0"] == pytest.approx(shown.size / (8 * 9 * 7), abs=1e-4)
-    assert entry["volumes_ml"] == {"tc": 6.144, "wt": 24.576, "et": 5.632}  # 12, 48 and 11 voxels of 0.512 ml
+    assert entry["volumes_ml"] == {"tc": 20.736, "wt": 82.944, "et": 19.008}  # 12, 48 and 11 voxels of 1.728 ml
 
 
 def test_every_label_scheme_gives_the_same_volumes(
@@ -35,7 +35,7 @@ def test_every_label_scheme_gives_the_same_volumes(
 ) -> None:
     names = {"t1": "a-t1n.nii", "t1ce": "a-t1c.nii", "t2": "a-t2w.nii", "flair": "a-t2f.nii", "seg": "a-seg.nii"}
     brats, task = (_measured(folder)["cases"][0] for folder in (write_case("a", names, et=3), write_task01("a")))
-    assert brats["volumes_ml"] == task["volumes_ml"] == {"tc": 6.144, "wt": 24.576, "et": 5.632}
+    assert brats["volumes_ml"] == task["volumes_ml"] == {"tc": 20.736, "wt": 82.944, "et": 19.008}
     assert brats["intensities"] == task["intensities"]
 
 
@@ -45,8 +45,8 @@ def test_summary_counts_what_should_be_alike(write_case: Callable[..., Path]) ->
         save(folder / "c" / f"c_{modality}.nii.gz", image[1:], np.diag([1.0, 2, 3, 1]))
     summary = _measured(folder)["summary"]
     assert summary["shapes"] == {"8x9x7": 2, "7x9x7": 1}
-    assert summary["spacings_mm"] == {"8x8x8": 2, "1x2x3": 1}
-    assert summary["volumes_ml"]["wt"] == [0.288, 24.576, 24.576]
+    assert summary["spacings_mm"] == {"12x12x12": 2, "1x2x3": 1}
+    assert summary["volumes_ml"]["wt"] == [0.288, 82.944, 82.944]
     assert summary["without_region"] == {"tc": 0, "wt": 0, "et": 0}
 
 

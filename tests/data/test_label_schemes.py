@@ -12,6 +12,7 @@ from pkdr_monai.data import Cohort, check_cases, find_cases, make_data_list
 from pkdr_monai.data.label_schemes import cohort_label_problems, label_values, with_label_scheme
 from pkdr_monai.errors import InputError
 from pkdr_monai.regions import whole_labels
+from tests.conftest import volumes
 
 NEW = {"t1": "t1n", "t1ce": "t1c", "t2": "t2w", "flair": "t2f", "seg": "seg"}
 Save = Callable[..., None]
@@ -20,12 +21,12 @@ Save = Callable[..., None]
 def cohort(folder: Path, save: Save, cases: dict[str, list[float]], old: bool = False) -> Cohort:
     """Write cases by name, each with one voxel of every value in its label, and find them."""
     for case, values in cases.items():
-        image = np.full((4, 4, 4), 100, np.int16)
-        label = np.zeros((4, 4, 4), np.float32)
-        label.flat[: len(values)] = values
-        for number, modality in enumerate(("t1", "t1ce", "t2", "flair")):
+        images = volumes()
+        label = np.zeros(images["seg"].shape, np.float32)
+        label[3, 3, 1 : 1 + len(values)] = values
+        for modality in ("t1", "t1ce", "t2", "flair"):
             name = f"_{modality}" if old else f"-{NEW[modality]}"
-            save(folder / case / f"{case}{name}.nii.gz", image + np.int16(number))
+            save(folder / case / f"{case}{name}.nii.gz", images[modality])
         save(folder / case / f"{case}{'_' if old else '-'}seg.nii.gz", label)
     return find_cases(folder)
 

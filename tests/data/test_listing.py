@@ -5,12 +5,12 @@ import logging
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from pkdr_monai.data.entries import data_list_hash
 from pkdr_monai.data.listing import make_data_list, make_fold_lists
 from pkdr_monai.errors import InputError
+from tests.conftest import volumes
 
 
 @pytest.fixture
@@ -71,8 +71,8 @@ def test_excluded_case_is_neither_checked_nor_listed(dataset: Path) -> None:
 def test_warnings_are_logged_and_do_not_stop(
     dataset: Path, save_nifti: Callable[..., None], caplog: pytest.LogCaptureFixture
 ) -> None:
-    flair = np.zeros((8, 9, 7), np.int16)
-    flair[1:-1, 1:-1, 1:4] = 100
+    flair = volumes()["flair"]
+    flair[6:] = 0
     save_nifti(dataset / "HGG/a/a_flair.nii.gz", flair)
     with caplog.at_level(logging.WARNING):
         make_data_list(dataset)

@@ -41,11 +41,18 @@ def test_an_entry_without_channels_is_left_alone() -> None:
     assert SelectChannelsd("image")({"image": image})["image"] is image
 
 
-@pytest.mark.parametrize(("channels", "kept"), [(4, [2, 3]), (2, [0, 1]), (1, [0])])
+@pytest.mark.parametrize(("channels", "kept"), [(4, [2, 3]), (2, [0, 1])])
 def test_of_four_sequences_without_names_the_networks_own_are_kept(channels: int, kept: list[int]) -> None:
     image = torch.arange(float(channels)).reshape(channels, 1, 1, 1)
     selected = SelectChannelsd("image", modalities=["t2", "flair"])({"image": image})["image"]
     assert selected.flatten().tolist() == kept
+
+
+@pytest.mark.parametrize(("channels", "held"), [(1, "holds 1 volume;"), (3, r"holds 3 volumes, numbers 0 to 2;")])
+def test_an_image_with_other_channels_than_the_network_sees_is_refused(channels: int, held: str) -> None:
+    image = torch.zeros(channels, 1, 1, 1)
+    with pytest.raises(InputError, match=f"{held} expected 2, or all of t1, t1ce, t2, flair"):
+        SelectChannelsd("image", modalities=["t2", "flair"])({"image": image})
 
 
 def test_an_entrys_channels_come_before_the_networks() -> None:

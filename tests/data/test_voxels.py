@@ -11,6 +11,7 @@ from pkdr_monai.regions import LABEL_SCHEMES
 CASE = Case("a", {name: f"a_{name}.nii" for name in ("t1", "t1ce", "t2", "flair")}, "a_seg.nii")
 SCHEME = {"ncr": 1, "ed": 2, "et": 4}
 VOXEL = 512.0  # mm³
+AFFINE = np.diag([8.0, 8.0, 8.0, 1.0])
 
 
 def head() -> tuple[dict[str, np.ndarray], np.ndarray]:
@@ -32,7 +33,7 @@ def joint(images: dict[str, np.ndarray], label: np.ndarray | None) -> list[Probl
 
 def test_sound_case_has_no_problem() -> None:
     images, label = head()
-    assert not [problem for name in images for problem in image_problems(CASE, name, images[name])]
+    assert not [problem for name in images for problem in image_problems(CASE, name, images[name], AFFINE)]
     assert not list(label_problems(CASE, label, SCHEME))
     assert not joint(images, label)
     assert not joint(images, None)
@@ -42,13 +43,13 @@ def test_sound_case_has_no_problem() -> None:
 def test_value_that_is_no_number_is_counted(value: float) -> None:
     image = np.ones((4, 4, 4), np.float32)
     image[0, 0, :2] = value
-    (problem,) = image_problems(CASE, "t1", image)
+    (problem,) = image_problems(CASE, "t1", image, AFFINE)
     assert (problem.where, problem.severity) == ("a_t1.nii", "error")
     assert "NaN or infinity in 2 of 64 voxels" in problem.what
 
 
 def test_modality_of_zeros_is_an_error() -> None:
-    (problem,) = image_problems(CASE, "t2", np.zeros((4, 4, 4)))
+    (problem,) = image_problems(CASE, "t2", np.zeros((4, 4, 4)), AFFINE)
     assert (problem.what, problem.severity) == ("t2 is 0 everywhere", "error")
 
 
