@@ -92,7 +92,7 @@ def _names(case: Case, folder: Path) -> str:
 def _values_of(case: Case, folder: Path) -> frozenset[int]:
     """Return the values of a label; none where it is broken, which a check says."""
     try:
-        read_header(folder / str(case.label))
+        read_header(folder / str(case.label), case.geometry)
         return label_values(whole_labels(read_voxels(folder / str(case.label))))
     except (UnreadableError, InputError):
         return frozenset()

@@ -38,7 +38,7 @@ def image_problems(
     where = case.modalities[modality]
     for finding in image_findings(image, affine):
         severity: Literal["error", "warning"] = "warning" if force and finding.forcible else "error"
-        insist = ", or insist with --force" if finding.forcible and not force else ""
+        insist = ("; taken all the same, as --force says" if force else ", or insist with --force") * finding.forcible
         yield Problem(case.name, where, f"{modality} {finding.what}", f"{finding.fix}{insist}", severity)
 
 

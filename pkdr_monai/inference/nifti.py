@@ -10,6 +10,7 @@ from typing import Any
 import nibabel as nib
 import numpy as np
 from monai.data import NibabelWriter
+from monai.utils import get_equivalent_dtype
 
 from pkdr_monai.files import atomic_write
 
@@ -74,7 +75,12 @@ class SourceGridWriter(NibabelWriter):
         if self.source is None or image.shape[:3] != volume.shape[:3]:
             super().write(filename, verbose, **options)
         else:
-            write_like(Path(filename), volume.astype(self.output_dtype), self.source, np.asarray(self.affine))
+            write_like(
+                Path(filename),
+                volume.astype(get_equivalent_dtype(self.output_dtype, np.ndarray)),
+                self.source,
+                np.asarray(self.affine),
+            )
 
 
 def _states(header: Any, affine: np.ndarray) -> bool:

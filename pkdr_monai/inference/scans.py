@@ -53,7 +53,9 @@ class Scan:
     def item(self, modalities: Sequence[str]) -> dict[str, Any]:
         """Return what the preprocessing loads, as :func:`~pkdr_monai.data.inference_items` would."""
         paths = [str(path) for path in self.paths(modalities)]
-        known = {"case": self.name, "geometry": self.case.geometry}
+        known = {"case": self.name}
+        if self.case.geometry != "header":
+            known["geometry"] = self.case.geometry
         if self.case.channels is None:
             return {**known, "image": paths}
         channels = [self.case.channels[modality] for modality in modalities]

@@ -106,6 +106,10 @@ def bundle_command(
         options["overlap"] = settings.window_overlap
     if settings.blend != Settings.blend:
         options["inferer#mode"] = settings.blend
+    if settings.geometry != Settings.geometry:
+        options["geometry"] = settings.geometry
+    if settings.force:
+        options["force"] = True
     options["label_scheme"] = settings.label_scheme or card.label_scheme
     words = [f"--{name} {shlex.quote(str(value))}" for name, value in options.items()]
     return f"python -m monai.bundle run evaluating --config_file {_config()} {' '.join(words)}"

@@ -79,8 +79,10 @@ def read_scan(
     if modality is None:
         raise InputError(f"case {case.name} has none of the sequences {', '.join(modalities)}.")
     try:
-        image, affine = read_canonical(folder / case.modalities[modality], (case.channels or {}).get(modality))
-        truth = None if case.label is None else regions_of(read_canonical(folder / case.label)[0], label_scheme)
+        channel = (case.channels or {}).get(modality)
+        image, affine = read_canonical(folder / case.modalities[modality], channel, case.geometry)
+        label = None if case.label is None else read_canonical(folder / case.label, geometry=case.geometry)[0]
+        truth = None if label is None else regions_of(label, label_scheme)
     except UnreadableError as error:
         raise InputError(f"case {case.name} cannot be read: {error.what}; {error.fix}.") from error
     scan = Scan(case.name, modality, image, affine, truth, prediction)
@@ -95,15 +97,20 @@ def read_scan(
     return scan
 
 
-def read_canonical(path: Path, channel: int | None = None) -> tuple[np.ndarray, np.ndarray]:
+def read_canonical(path: Path, channel: int | None = None, geometry: str = "header") -> tuple[np.ndarray, np.ndarray]:
     """Read a volume, turned to RAS, and its affine.
 
+    Args:
+        path: the file.
+        channel: which channel of a 4-D file, or ``None`` for all.
+        geometry: what of its header counts, one of :data:`pkdr_monai.data.geometry.GEOMETRIES`.
+
     Raises:
-        UnreadableError: when the file is absent or broken.
+        UnreadableError: when the file is absent or broken, or its header states two geometries.
     """
-    header = read_header(path)
+    header = read_header(path, geometry)
     voxels = read_voxels(path)
-    return canonical(voxels if channel is None else voxels[..., channel], header.affine)
+    return canonical(voxels[..., channel] if channel is not None and voxels.ndim == 4 else voxels, header.affine)
 
 
 def canonical(voxels: np.ndarray, affine: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

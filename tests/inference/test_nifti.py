@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 import torch
 from monai.data import MetaTensor
-from monai.transforms import LoadImaged, SaveImaged
+from monai.transforms import SaveImaged
 
+from pkdr_monai.data.transforms import LoadModalitiesd
 from pkdr_monai.inference.nifti import SourceGridWriter, write_like
 
 AFFINE = np.array([[0, 0, 3.0, -50], [-0.9, 0.1, 0, 40], [0.1, 0.9, 0, -20], [0, 0, 0, 1]])
@@ -57,7 +58,7 @@ def test_the_bundles_writer_writes_the_header_that_predict_writes(tmp_path: Path
     nib.save(source, tmp_path / "a.nii.gz")
     label = np.arange(120).reshape(4, 5, 6).astype(np.uint8)
     write_like(tmp_path / "one.nii.gz", label, tmp_path / "a.nii.gz")
-    loaded = LoadImaged("pred", ensure_channel_first=True)({"pred": str(tmp_path / "a.nii.gz")})
+    loaded = LoadModalitiesd("pred", ensure_channel_first=True)({"pred": str(tmp_path / "a.nii.gz")})
     loaded["pred"] = MetaTensor(torch.from_numpy(label)[None], meta=loaded["pred"].meta)
     writer = f"{SourceGridWriter.__module__}.{SourceGridWriter.__name__}"
     SaveImaged(
