@@ -95,6 +95,14 @@ def test_the_command_builds_the_same_network_on_the_same_files(
         assert parser.get_parsed_content("datalist") == [[named[modality] for modality in card.modalities]]
 
 
+def test_the_command_names_what_a_person_chose_or_insisted_on() -> None:
+    chosen = bundle_command(CARD, ["scans"], None, Settings(geometry="sform", force=True), "out")
+    assert "--geometry sform --force True" in chosen
+    plain = bundle_command(CARD, ["scans"], None, Settings(), "out")
+    assert "--geometry" not in plain
+    assert "--force" not in plain
+
+
 def _literal(value: str) -> object:
     """Read a value as fire does."""
     from fire.parser import DefaultParseValue

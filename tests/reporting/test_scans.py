@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import nibabel as nib
@@ -48,6 +49,20 @@ def test_prediction_on_another_grid_is_refused(
     prediction = Predicted(np.zeros((3, *shape), bool), affine)
     with pytest.raises(InputError, match=complaint):
         read_scan(_case(cohort), cohort, "brats2018", ("t2",), prediction)
+
+
+def test_a_scan_is_placed_by_the_geometry_that_its_case_chose(cohort: Path) -> None:
+    case = _case(cohort)
+    for path in {case.modalities["t2"], str(case.label)}:
+        image = nib.load(cohort / path)
+        contradicting = nib.Nifti1Image(np.asarray(image.dataobj), image.affine)
+        contradicting.header["pixdim"][1:4] = 1
+        contradicting.header["qform_code"] = 0
+        nib.save(contradicting, cohort / path)
+    with pytest.raises(InputError, match="states two geometries"):
+        read_scan(case, cohort, "brats2018", ("t2",), None)
+    chosen = read_scan(replace(case, geometry="sform"), cohort, "brats2018", ("t2",), None)
+    np.testing.assert_allclose(np.linalg.norm(chosen.affine[:3, :3], axis=0), np.diag(AFFINE)[:3])
 
 
 def test_broken_image_is_one_sentence(cohort: Path) -> None:
