@@ -49,7 +49,7 @@ def test_segmentations_without_scores_are_shown_with_their_volumes(make_predicti
     content = report_content(run, Gallery(), False)
     assert content["kind"] == "Predictions"
     assert content["case_table"].headings == ["case", "TC (ml)", "WT (ml)", "ET (ml)"]
-    assert [cell.text for cell in content["case_table"].rows[0]] == ["a", "6.1", "24.6", "0.0"]
+    assert [cell.text for cell in content["case_table"].rows[0]] == ["a", "20.7", "82.9", "0.0"]
 
 
 def test_labels_of_another_scheme_are_refused_and_can_be_named(write_case: Callable[..., Path]) -> None:
