@@ -108,7 +108,7 @@ def _sum_up(reports: Sequence[Mapping[str, Any]], settings: Settings, device: to
     """Return what became of all cases, from the reports of all processes."""
     cases = Shard.whole([report["cases"] for report in reports])
     models = {
-        (model["sha256"], model["modalities"], model["engine"]): model
+        (model["sha256"], *model["modalities"], model["engine"]): model
         for report in reports
         for model in report["models"]
     }

@@ -29,7 +29,7 @@ HEADERS = {**CONTRADICTIONS, **{name: stated for name, (stated, _) in ONE_GEOMET
 
 def inference_preprocessing() -> Any:
     parser = ConfigParser(json.loads(INFERENCE.read_text()))
-    parser["modality"], parser["force"] = "t2", True
+    parser["modality"], parser["force"], parser["spacing"] = "t2", True, [1.0, 1.0, 1.0]
     return parser.get_parsed_content("preprocessing")
 
 

@@ -31,10 +31,16 @@ def test_a_sound_zip_and_its_folder_pass(zipped: Path, unpacked: Path, without_n
 
 
 def test_a_bundle_without_weights_passes_and_says_what_was_not_checked(tmp_path: Path, without_network: None) -> None:
-    build_bundle(tmp_path / "a.zip", NAME, SOURCE)
+    shutil.copytree(SOURCE, tmp_path / "source", ignore=shutil.ignore_patterns("model.*"))
+    build_bundle(tmp_path / "a.zip", NAME, tmp_path / "source")
     lines: list[str] = []
     verify_bundle(tmp_path / "a.zip", tell=lines.append)
     assert lines[-1] == "TorchScript: not checked, the bundle has no weights"
+
+
+def test_a_bundle_with_the_weights_of_its_source_passes(tmp_path: Path, without_network: None) -> None:
+    build_bundle(tmp_path / "a.zip", NAME, SOURCE)
+    verify_bundle(tmp_path / "a.zip", tell=lambda line: None)
 
 
 def test_hosted_weights_pass_before_and_after_their_download(
