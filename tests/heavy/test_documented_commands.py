@@ -96,6 +96,8 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
         shutil.copy(first / f"{CASES[0]}_t2.nii.gz", folder / scans / "ann_t2.nii.gz")
     for name in ("x", "scan_flair"):
         shutil.copy(second / f"{CASES[1]}_flair.nii.gz", folder / f"{name}.nii.gz")
+    cases = [path.name for path in (folder / "BraTS2018").glob("*/*") if path.is_dir()]
+    (folder / "patients.csv").write_text("case,patient\n" + "".join(f"{case},{case}\n" for case in sorted(cases)))
     write_json(folder / "my_split.json", {"train": CASES, "val": ["Phantom18_0003_1"], "test": ["Phantom18_0004_1"]})
     for script in _commands("README.md"):
         _type(script, folder, folder)
