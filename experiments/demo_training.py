@@ -1,7 +1,7 @@
 """From nothing to a table: a synthetic cohort, a teacher, a student that sees T2 alone, and its unimodal baseline.
 
 It runs the commands of the README one after the other, only smaller, and prints each before it runs. A step whose
-result is there is not repeated, so that a demo that was interrupted goes on where it stopped.
+result is there is not repeated, so that an interrupted demo continues where it stopped.
 """
 
 from __future__ import annotations

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     import torch
 
 __all__ = [
+    "HEALTHY_FOLDER",
     "LABEL_SCHEMES",
     "REGIONS",
     "TISSUES",
@@ -24,6 +25,9 @@ __all__ = [
     "schemes_with",
     "whole_labels",
 ]
+
+HEALTHY_FOLDER = "healthy"
+"""Below a folder of this name a label may be empty: a head without a tumour."""
 
 REGIONS: tuple[str, ...] = ("tc", "wt", "et")
 """Channel order of every segmentation here, and MONAI's own: tumour core, whole tumour, enhancing tumour."""

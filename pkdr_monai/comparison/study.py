@@ -104,7 +104,7 @@ def _check(path: Path, record: Any) -> None:
         isinstance(fold, dict) and isinstance(fold.get("split_hash"), str) and isinstance(fold.get("cases"), dict)
         for fold in folds
     ):
-        raise InputError(f"{path}: expected folds to be a list of split_hash and cases. Mend it or write it anew.")
+        raise InputError(f"{path}: expected folds to be a list of split_hash and cases. Run the study again.")
     if record["scored"] not in SCORED:
         raise InputError(f"{path}: expected scored to be {' or '.join(SCORED)}, got {record['scored']!r}. Mend it.")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from pathlib import PurePath
 from typing import Literal
 
 import numpy as np
@@ -11,7 +12,7 @@ from pkdr_monai.data.cases import Case
 from pkdr_monai.data.problems import Problem
 from pkdr_monai.data.scan_content import Finding, scan_findings
 from pkdr_monai.errors import InputError
-from pkdr_monai.regions import LABEL_SCHEMES, meaning_of, schemes_with, whole_labels
+from pkdr_monai.regions import HEALTHY_FOLDER, LABEL_SCHEMES, meaning_of, schemes_with, whole_labels
 
 __all__ = ["image_findings", "image_problems", "joint_problems", "label_problems"]
 
@@ -72,6 +73,8 @@ def label_problems(case: Case, label: np.ndarray, values: Mapping[str, int]) -> 
         return
     found = frozenset(np.unique(label[label != 0]).tolist())
     if not found:
+        if HEALTHY_FOLDER in PurePath(where).parts:
+            return
         yield Problem(case.name, where, "the label is empty: no voxel is tumour", "replace it, or exclude the case")
     elif not found <= set(values.values()):
         yield Problem(case.name, where, *_foreign_values(found, values))

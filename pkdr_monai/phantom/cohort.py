@@ -9,7 +9,6 @@ from __future__ import annotations
 import gzip
 import math
 from collections.abc import Callable, Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +22,7 @@ from pkdr_monai.phantom.case import PhantomCase, make_case
 from pkdr_monai.phantom.grid import SHAPE, SPACING, ImageGrid
 from pkdr_monai.phantom.plan import LGG_SHARE
 from pkdr_monai.phantom.wide_case import make_wide_case, wide_grade
+from pkdr_monai.regions import HEALTHY_FOLDER
 
 __all__ = ["PhantomCase", "make_case", "write_cohort"]
 
@@ -30,7 +30,6 @@ RECORD = "phantom.json"
 MODEL_VERSION = 1  # raise it when the same seed gives other bytes
 WIDE_VERSION = 1  # the same for the wide setting
 MODELS = ("brats2018", "wide")
-HEALTHY_FOLDER = "healthy"  # of the wide setting's heads without a tumour
 COMPRESSION = 1  # noise does not compress: more effort costs time and saves little
 
 
@@ -86,16 +85,18 @@ def write_cohort(
     }
     _claim(folder, recipe, cases)
     folders = []
+    draw: Callable[..., PhantomCase]
+    arguments: tuple[Any, ...]
     for number in range(cases):
         case_seed = int(np.random.SeedSequence([seed, number]).generate_state(1, np.uint64)[0])
         if wide:
             grade = wide_grade(case_seed).replace("none", HEALTHY_FOLDER)
-            draw = partial(make_wide_case, case_seed, shape, spacing)
+            draw, arguments = make_wide_case, (case_seed, shape, spacing)
         else:
             grade = _grade(seed, number)
-            draw = partial(make_case, case_seed, shape, spacing, grade)
+            draw, arguments = make_case, (case_seed, shape, spacing, grade)
         folders.append(folder / grade / f"{'PhantomWide' if wide else 'Phantom18'}_{number:04d}_1")
-        _write_case(folders[-1], draw)
+        _write_case(folders[-1], draw, arguments)
         if progress is not None:
             progress(number + 1, cases)
     return folders
@@ -129,12 +130,12 @@ def _grade(seed: int, number: int) -> str:
     return "LGG" if math.floor((number + 1) * LGG_SHARE + start) > math.floor(number * LGG_SHARE + start) else "HGG"
 
 
-def _write_case(folder: Path, draw: Callable[[], PhantomCase]) -> None:
+def _write_case(folder: Path, draw: Callable[..., PhantomCase], arguments: tuple[Any, ...]) -> None:
     """Write a case's five files, unless they are there."""
     paths = {kind: folder / f"{folder.name}_{kind}.nii.gz" for kind in (*MODALITIES, "seg")}
     if all(path.exists() for path in paths.values()):
         return
-    case = draw()
+    case = draw(*arguments)
     for kind, path in paths.items():
         image = nib.Nifti1Image(case.label if kind == "seg" else case.images[kind], case.affine)
         image.header.set_xyzt_units("mm")

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -177,3 +179,9 @@ def test_head_without_healthy_brain_does_not_divide_by_zero() -> None:
     for image in images.values():
         image[label == 0] = 0
     assert not joint(images, label)
+
+
+@pytest.mark.parametrize(("label", "problems"), [("healthy/a/a_seg.nii.gz", 0), ("HGG/a/a_seg.nii.gz", 1)])
+def test_a_label_may_be_empty_below_a_folder_of_healthy_heads_alone(label: str, problems: int) -> None:
+    case = replace(CASE, label=label)
+    assert len(list(label_problems(case, np.zeros((4, 4, 4), np.uint8), SCHEME))) == problems
