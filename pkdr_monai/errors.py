@@ -79,9 +79,10 @@ def plain_error_in(error: BaseException | None) -> InputError | RunError | None:
 
 
 def _told_by_worker(text: str) -> InputError | RunError | None:
-    reported = FROM_WORKER.search(text)
-    if reported is not None:
-        return (InputError if reported[1] == "InputError" else RunError)(reported[2])
+    reported = FROM_WORKER.findall(text)
+    if reported:
+        kind, sentence = reported[-1]  # the outermost of a chain, as for an error of this process
+        return (InputError if kind == "InputError" else RunError)(sentence)
     if DEAD_WORKER.search(text) is not None:
         return RunError(
             "a data worker was killed, most often for want of memory. Go on with --resume true, "

@@ -93,6 +93,21 @@ def test_what_a_data_worker_reports_arrives_as_it_was_said() -> None:
     assert (type(plain), str(plain)) == (InputError, "case a is unreadable.")
 
 
+class _Chained(_Cases):
+    def __getitem__(self, index: int) -> torch.Tensor:
+        try:
+            raise InputError("a.nii cannot be read.")
+        except InputError as error:
+            raise InputError("case a: a.nii cannot be read.") from error
+
+
+def test_of_a_chain_that_a_data_worker_reports_the_outermost_counts() -> None:
+    with pytest.raises(InputError) as caught:
+        list(DataLoader(_Chained(), num_workers=1))
+    foreign = RuntimeError(f"Caught RuntimeError in DataLoader worker process 0.\n{caught.value}")
+    assert str(plain_error_in(foreign)) == "case a: a.nii cannot be read."
+
+
 def test_a_data_worker_that_was_killed_is_a_plain_error() -> None:
     killed = RuntimeError("DataLoader worker (pid 4321) is killed by signal: Killed. ")
     assert isinstance(plain_error_in(killed), RunError)

@@ -96,14 +96,14 @@ def in_writing_results(strike: Strike) -> None:
     """Strike when half of the second case's segmentation is written."""
     write_like, calls = results.write_like, [0]
 
-    def half(path: Path, volume: Any, source: Path) -> None:
+    def half(path: Path, volume: Any, source: Path, affine: Any) -> None:
         calls[0] += 1
         if calls[0] == 2:
             with atomic_write(path) as file:
                 file.write(b"half a segmentation")
                 file.flush()
                 strike(path)
-        write_like(path, volume, source)
+        write_like(path, volume, source, affine)
 
     results.write_like = half
 
