@@ -332,6 +332,9 @@ def _case(stem: str, words: list[_Word], start: int) -> str:
     """Return what stands before ``words[start]``; words of processing alone are no name."""
     if start == len(words):
         return stem
+    before = stem[: words[start].start].rstrip("-_ ([,")
+    if set(before) == {"."}:
+        return before  # a name that is then refused: its results would leave their folder
     if all(word.is_kind("processing", "qualifier") for word in words[:start]):
         return ""
-    return stem[: words[start].start].rstrip("-_ .([,")
+    return before.rstrip("-_ .([,")
