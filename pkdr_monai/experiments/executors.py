@@ -49,13 +49,12 @@ class LocalExecutor:
         """Run the jobs, and yield each as it ends; the processes end with the loop over them."""
         context = multiprocessing.get_context("forkserver")
         context.set_forkserver_preload(PRELOADED)
-        threads = max(1, (os.cpu_count() or 1) // self.workers)
         waiting, running = list(jobs), dict[Any, tuple[ForkServerProcess, Job]]()
         try:
             while waiting or running:
                 while waiting and len(running) < self.workers:
                     job = waiting.pop(0)
-                    process = context.Process(target=_in_process, args=(self.work, job, threads))
+                    process = context.Process(target=_in_process, args=(self.work, job, self.workers))
                     process.start()
                     running[process.sentinel] = (process, job)
                 for sentinel in wait(list(running)):
@@ -113,12 +112,14 @@ class SubmititExecutor:
             yield jobs_of[handle.job_id], handle.exception() is None
 
 
-def _in_process(work: Callable[[Job], None], job: Job, threads: int) -> None:
+def _in_process(work: Callable[[Job], None], job: Job, workers: int) -> None:
     """Do a job in a process of its own, its output and the stack trace of an error in ``log.txt`` of its folder."""
     import torch
 
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    torch.set_num_threads(threads)
+    torch.set_num_threads(
+        max(1, torch.get_num_threads() // workers)
+    )  # of those that affinity and OMP_NUM_THREADS leave
     job.output_dir.mkdir(parents=True, exist_ok=True)
     with (job.output_dir / "log.txt").open("a") as log:
         os.dup2(log.fileno(), sys.stdout.fileno())
