@@ -1,4 +1,4 @@
-"""Errors that a user can mend: one clear sentence and an exit code instead of a stack trace."""
+"""Errors that a user can fix: one clear sentence and an exit code instead of a stack trace."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ DEAD_WORKER = re.compile(r"DataLoader worker \(pid.*\) (is killed|exited unexpec
 class InputError(ValueError):
     """Input that this package cannot work with: a file, a folder, a setting or a checkpoint.
 
-    The message is written for the person who can mend it. It says what is wrong, where, and what to do about it.
+    The message is written for the person who can fix it. It says what is wrong, where, and what to do about it.
     """
 
     exit_code = 2

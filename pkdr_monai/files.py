@@ -115,7 +115,7 @@ def read_json(path: str | Path) -> Any:
     except OSError as error:
         raise InputError(f"cannot read {path}: {error.strerror or error}. Check the path.") from error
     except (ValueError, RecursionError) as error:
-        raise InputError(f"{path} is not valid JSON ({error}). Mend it or write it anew.") from error
+        raise InputError(f"{path} is not valid JSON ({error}). Repair it or write it anew.") from error
 
 
 def read_object(path: str | Path) -> dict[str, Any]:
@@ -126,7 +126,9 @@ def read_object(path: str | Path) -> dict[str, Any]:
     """
     content = read_json(path)
     if not isinstance(content, dict):
-        raise InputError(f"{path} holds a {type(content).__name__}: expected a JSON object. Mend it or write it anew.")
+        raise InputError(
+            f"{path} holds a {type(content).__name__}: expected a JSON object. Repair it or write it anew."
+        )
     return content
 
 

@@ -48,9 +48,9 @@ def load_configs(files: Sequence[Path]) -> dict[str, Any]:
         try:
             content = ConfigParser.load_config_file(str(file))
         except (ValueError, RecursionError, YAMLError) as error:
-            raise InputError(f"{file} is not valid JSON or YAML ({str(error).splitlines()[0]}). Mend it.") from error
+            raise InputError(f"{file} is not valid JSON or YAML ({str(error).splitlines()[0]}). Repair it.") from error
         if not isinstance(content, dict) or not all(isinstance(key, str) for key in content):
-            raise InputError(f"{file} is no config: expected settings by their names. Mend it.")
+            raise InputError(f"{file} is no config: expected settings by their names. Repair it.")
     try:
         return ConfigParser.load_config_files([str(file) for file in files])
     except (LookupError, ValueError, TypeError) as error:

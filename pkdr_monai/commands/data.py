@@ -78,7 +78,7 @@ class Data:
             sound = [case for case in cases if case.name not in faulty]
             _describe(Cohort(cohort.folder, tuple(sound), cohort.label_scheme), problems, report, fingerprint)
         if errors:
-            raise InputError(f"mend the files, or leave the cases out with --exclude {','.join(faulty)}")
+            raise InputError(f"repair the files, or leave the cases out with --exclude {','.join(faulty)}")
 
     @verb(seed=integer, folds=integer, validation=integer, exclude=names, force=switch, accept_scans=switch)
     def split(

@@ -98,7 +98,9 @@ def _check(path: Path, record: Any) -> None:
     for name, kind in kinds.items():
         value = record.get(name) if isinstance(record, dict) else None
         if not isinstance(value, kind):
-            raise InputError(f"{path}: expected {name} to be {kind.__name__}, got {value!r}. Mend it or write it anew.")
+            raise InputError(
+                f"{path}: expected {name} to be {kind.__name__}, got {value!r}. Repair it or write it anew."
+            )
     folds = record.get("folds", [])
     if not isinstance(folds, list) or not all(
         isinstance(fold, dict) and isinstance(fold.get("split_hash"), str) and isinstance(fold.get("cases"), dict)
@@ -106,7 +108,7 @@ def _check(path: Path, record: Any) -> None:
     ):
         raise InputError(f"{path}: expected folds to be a list of split_hash and cases. Run the study again.")
     if record["scored"] not in SCORED:
-        raise InputError(f"{path}: expected scored to be {' or '.join(SCORED)}, got {record['scored']!r}. Mend it.")
+        raise InputError(f"{path}: expected scored to be {' or '.join(SCORED)}, got {record['scored']!r}. Repair it.")
 
 
 def _read_cost(path: Path) -> dict[str, Any]:
@@ -115,7 +117,7 @@ def _read_cost(path: Path) -> dict[str, Any]:
         return {"environment": {}, "cells": {}}
     record = read_json(path)
     if not isinstance(record, dict) or not all(isinstance(record.get(key), dict) for key in ("environment", "cells")):
-        raise InputError(f"{path}: expected environment and cells. Mend it, or delete it and measure again.")
+        raise InputError(f"{path}: expected environment and cells. Repair it, or delete it and measure again.")
     for cell, ratios in record["cells"].items():
         for name in COST:
             value = ratios.get(name) if isinstance(ratios, dict) else None

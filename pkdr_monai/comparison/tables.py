@@ -77,7 +77,7 @@ def read_tables(path: str | Path, cells: Iterable[str] = ()) -> dict[str, Table]
     """
     record = read_json(path)
     if not isinstance(record, dict):
-        raise InputError(f"{path}: expected an object of tables, got {type(record).__name__}. Mend it.")
+        raise InputError(f"{path}: expected an object of tables, got {type(record).__name__}. Repair it.")
     tables = {name: _table(Path(path), name, content) for name, content in record.items()}
     tables.setdefault(OTHERS, Table(OTHERS, "Other experiments", {}, {}, (), {}, ()))
     known = {cell for table in tables.values() for cell in (*table.rows, *table.teachers)}
@@ -109,7 +109,7 @@ def _table(path: Path, name: str, content: Any) -> Table:
     for key, kind in kinds.items():
         value = content.get(key) if isinstance(content, dict) else None
         if not isinstance(value, kind):
-            raise InputError(f"{path}: {name}: expected {key} to be {kind.__name__}, got {value!r}. Mend it.")
+            raise InputError(f"{path}: {name}: expected {key} to be {kind.__name__}, got {value!r}. Repair it.")
     table = Table(name, **{**content, "references": tuple(content["references"]), "notes": tuple(content["notes"])})
     labelled = {*table.rows, *table.teachers}
     for cell in (*table.references, *table.published):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -130,13 +130,31 @@ def inference_items(
     return items
 
 
+def named_apart(items: Iterable[Mapping[str, Any] | str | Sequence[str]]) -> list[dict[str, Any]]:
+    """Return the scans of a list, one written by hand too, when no two of them would be written to one file.
+
+    Args:
+        items: as :func:`inference_items` returns them, or only their ``"image"``.
+
+    Raises:
+        InputError: when two would be written to one file.
+
+    Example:
+        >>> named_apart(["ann_t2.nii.gz", ["bob_t2.nii.gz", "bob_flair.nii.gz"]])
+        [{'image': 'ann_t2.nii.gz'}, {'image': ['bob_t2.nii.gz', 'bob_flair.nii.gz']}]
+    """
+    named = [dict(item) if isinstance(item, Mapping) else {"image": item} for item in items]
+    _refuse_equal_names(named)
+    return named
+
+
 def require_checked(
     data_list: Mapping[str, Any], dataset_dir: str | Path, modalities: Sequence[str] = MODALITIES
 ) -> None:
     """Check, before training starts, that the files of a data list are still those that were checked with it.
 
     Files and headers of every training and validation case are checked, and the voxels of those whose sizes differ from
-    the list's. Warnings are logged.
+    the list's. Warnings are logged. What ``pkdr data split --accept_scans`` took is taken here too.
 
     Args:
         data_list: as :func:`load_data_list` returns it.
@@ -153,8 +171,9 @@ def require_checked(
         case, recorded = case_of(entry), entry.get("bytes", {})
         sizes = {content: size for content, size in file_sizes(case, folder).items() if content in read}
         (same if all(recorded.get(content) == sizes[content] for content in sizes) else changed).append(case)
-    problems = check_cases(same, folder, data_list["label_scheme"], modalities, voxels=False)
-    problems += check_cases(changed, folder, data_list["label_scheme"], modalities, whole_cohort=not same)
+    scheme, force = data_list["label_scheme"], data_list.get("accept_scans") is True
+    problems = check_cases(same, folder, scheme, modalities, voxels=False)
+    problems += check_cases(changed, folder, scheme, modalities, whole_cohort=not same, force=force)
     refuse_errors(problems, folder)
 
 

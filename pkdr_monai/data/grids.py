@@ -57,7 +57,7 @@ def differing_grids(case: Case, headers: Mapping[str, Header]) -> Iterator[Probl
             what = f"{content} has another affine than {reference}: its voxels lie up to {away:.2g} mm off"
         else:
             continue
-        yield Problem(case.name, case.files[content], what, f"resample it to {reference}, or mend its header")
+        yield Problem(case.name, case.files[content], what, f"resample it to {reference}, or repair its header")
 
 
 def _refuse_one_hot(header: Header) -> None:

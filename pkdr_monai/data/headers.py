@@ -150,7 +150,7 @@ def _open(path: Path) -> nib.Nifti1Image:
 
 @contextmanager
 def _without_log() -> Iterator[None]:
-    """Keep nibabel from logging what it mends in a header, in this thread and no other."""
+    """Keep nibabel from logging what it repairs in a header, in this thread and no other."""
     was_silent, _log_state.silent = getattr(_log_state, "silent", False), True
     try:
         yield

@@ -55,8 +55,8 @@ def make_data_list(
 
     Returns:
         The data list, plain data for a JSON file: ``"name"``, ``"label_scheme"``, ``"seed"`` (``None`` with a
-        ``split``), entries of ``"training"``, ``"validation"`` and ``"test"`` with paths relative to ``folder``, and
-        the ``"hash"`` of all but the name.
+        ``split``), ``"accept_scans"`` with ``force``, entries of ``"training"``, ``"validation"`` and ``"test"`` with
+        paths relative to ``folder``, and the ``"hash"`` of all but the name.
 
     Raises:
         InputError: when there is no case, a name is unknown, the label scheme cannot be told, or the check finds an
@@ -75,7 +75,7 @@ def make_data_list(
     cohort = with_label_scheme(replace(cohort, cases=tuple(used)), label_scheme)
     problems = check_cases(used, cohort.folder, cohort.label_scheme, progress=progress, force=force)
     refuse_errors(problems, cohort.folder)
-    return _listed(cohort, cases, sections, {"seed": seed if split is None else None})
+    return _listed(cohort, cases, sections, {"seed": seed if split is None else None, **_accepted(force)})
 
 
 def make_fold_lists(
@@ -119,9 +119,14 @@ def make_fold_lists(
     problems = check_cases(used, cohort.folder, cohort.label_scheme, progress=progress, force=force)
     refuse_errors(problems, cohort.folder)
     return [
-        _listed(cohort, cases, sections, {"seed": seed, "fold": fold, "folds": folds})
+        _listed(cohort, cases, sections, {"seed": seed, "fold": fold, "folds": folds, **_accepted(force)})
         for fold, sections in enumerate(divided)
     ]
+
+
+def _accepted(force: bool) -> dict[str, bool]:
+    """Return what says, to the check before a training too, that a person has looked at the scans."""
+    return {"accept_scans": True} if force else {}
 
 
 def _cases(folder: str | Path, exclude: Collection[str], geometry: str) -> tuple[Cohort, dict[str, Case]]:

@@ -99,7 +99,7 @@ def refuse_errors(problems: Iterable[Problem], folder: Path) -> None:
         names = ",".join(sorted({problem.case for problem in errors}))
         raise InputError(
             f"{len(errors)} errors in {folder}:\n{problems_table(problems, limit=SHOWN)}\n"
-            f"Mend the files, or leave the cases out of the data list: --exclude {names}"
+            f"Repair the files, or leave the cases out of the data list: --exclude {names}"
         )
     if problems:
         logger.warning("%d warnings in %s:\n%s", len(problems), folder, problems_table(problems, limit=SHOWN))

@@ -82,7 +82,7 @@ def _background(image: np.ndarray, shown: np.ndarray, count: int) -> Finding | N
     corners = image[:: max(1, image.shape[0] - 1), :: max(1, image.shape[1] - 1), :: max(1, image.shape[2] - 1)]
     value = float(corners.flat[0])
     if value and (corners == value).all() and np.count_nonzero(image == value) > BACKGROUND * image.size:
-        return Finding(f"its background is {value:g}, expected 0", "subtract it, or set the background to 0", True)
+        return Finding(f"has a background of {value:g}, expected 0", "subtract it, or set the background to 0", True)
     what = f"does not look skull-stripped: {100 * empty:.0f} % of its voxels are 0, the background of a brain alone"
     return Finding(what, STRIP, True)
 
@@ -109,9 +109,9 @@ def _greys(image: np.ndarray, shown: np.ndarray, count: int) -> Finding | None:
 def _brain_size(count: int, voxel_volume: float) -> Finding | None:
     volume = count * voxel_volume / 1000
     if volume > LARGEST_ML:
-        what = f"does not look skull-stripped: what is not 0 fills {volume:,.0f} mL, and a brain at most"
+        what = f"does not look skull-stripped: it is not 0 in {volume:,.0f} mL; a brain has at most"
         return Finding(f"{what} {LARGEST_ML:,.0f}", STRIP, True)
     if volume < SMALLEST_ML:
-        what = f"what is not 0 fills {volume:,.3g} mL, and a brain at least {SMALLEST_ML:,.0f}"
+        what = f"is not 0 in {volume:,.3g} mL; a whole brain has at least {SMALLEST_ML:,.0f}"
         return Finding(what, "check its voxel size, which is in mm, or give the whole brain", True)
     return None

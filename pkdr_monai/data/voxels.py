@@ -23,6 +23,9 @@ BRAIN_COVERED = 0.90  # part of the brain, as all modalities show it, that each 
 SHOWN = 5  # values of a label in a message
 SMALL_ET = 1000.0  # mm³; below, one voxel more or less moves Dice by much
 
+INSIST = ", or insist with --force (pkdr data split: --accept_scans)"
+TAKEN = "; taken all the same, because a person insisted"
+
 
 def image_problems(
     case: Case, modality: str, image: np.ndarray, affine: np.ndarray, force: bool = False
@@ -39,8 +42,9 @@ def image_problems(
     where = case.modalities[modality]
     for finding in image_findings(image, affine):
         severity: Literal["error", "warning"] = "warning" if force and finding.forcible else "error"
-        insist = ("; taken all the same, as --force says" if force else ", or insist with --force") * finding.forcible
-        yield Problem(case.name, where, f"{modality} {finding.what}", f"{finding.fix}{insist}", severity)
+        insist = TAKEN if force else INSIST
+        fix = finding.fix + insist * finding.forcible
+        yield Problem(case.name, where, f"{modality} {finding.what}", fix, severity)
 
 
 def image_findings(image: np.ndarray, affine: np.ndarray) -> Iterator[Finding]:

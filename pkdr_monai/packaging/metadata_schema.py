@@ -61,7 +61,7 @@ def check_metadata(path: str | Path, schema: str | Path | None = None) -> str:
         verify_metadata(meta_file=str(path), filepath=str(schema), hash_val=file_hash(schema), hash_type="sha256")
     except ValueError as error:
         first = str(error).splitlines()[0]
-        raise InputError(f"{Path(path).name} does not keep the schema {schema}: {first}. Mend it.") from error
+        raise InputError(f"{Path(path).name} does not keep the schema {schema}: {first}. Repair it.") from error
     finally:
         logging.disable(logging.NOTSET)
     return f"keeps the schema {Path(schema).name}"
@@ -69,11 +69,11 @@ def check_metadata(path: str | Path, schema: str | Path | None = None) -> str:
 
 def _check_required(metadata: Any) -> None:
     if not isinstance(metadata, dict):
-        raise InputError("metadata.json is no JSON object. Mend it.")
+        raise InputError("metadata.json is no JSON object. Repair it.")
     for key, kind in REQUIRED.items():
         if not isinstance(metadata.get(key), kind):
             noun = "a text" if kind is TEXT else "an object"
-            raise InputError(f"metadata.json does not keep MONAI's schema: expected {noun} under {key!r}. Mend it.")
+            raise InputError(f"metadata.json does not keep MONAI's schema: expected {noun} under {key!r}. Repair it.")
     for side, tensor in (("inputs", "image"), ("outputs", "pred")):
         description = metadata["network_data_format"].get(side)
         found = description.get(tensor) if isinstance(description, Mapping) else None
@@ -81,5 +81,5 @@ def _check_required(metadata: Any) -> None:
         if missing:
             where = f"network_data_format/{side}/{tensor}"
             raise InputError(
-                f"metadata.json does not keep MONAI's schema: expected {missing[0]!r} in {where}. Mend it."
+                f"metadata.json does not keep MONAI's schema: expected {missing[0]!r} in {where}. Repair it."
             )

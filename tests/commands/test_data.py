@@ -22,7 +22,7 @@ def test_check_shows_a_table_and_ends_with_2_on_errors(dataset: Path, capsys: py
     output = capsys.readouterr()
     assert output.out.splitlines()[1].startswith("error     001   001/001_t1.nii.gz  it is named .gz")
     assert "errors: 1, warnings: 0" in output.out
-    assert output.err == "error: mend the files, or leave the cases out with --exclude 001\n"
+    assert output.err == "error: repair the files, or leave the cases out with --exclude 001\n"
 
 
 def test_names_that_look_like_numbers_can_be_excluded(dataset: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import nibabel as nib
 import numpy as np
 import pytest
 
@@ -11,6 +12,7 @@ from pkdr_monai.data.datalist import (
     inference_items,
     load_data_list,
     make_data_list,
+    named_apart,
     require_checked,
     training_items,
 )
@@ -134,6 +136,16 @@ def test_file_that_changed_since_the_list_was_written_is_checked_again(
     require_checked(data_list, dataset, modalities=["t1"])
 
 
+def test_scans_that_a_person_accepted_are_accepted_before_a_training_too(
+    dataset: Path, data_list: dict[str, Any], save_nifti: Callable[..., None]
+) -> None:
+    path = dataset / data_list["training"][0]["t2"]
+    save_nifti(path, nib.load(path).get_fdata(dtype=np.float32) + np.float32(0.01))  # a background that is not 0
+    with pytest.raises(InputError, match="has a background"):
+        require_checked(data_list, dataset)
+    require_checked({**data_list, "accept_scans": True}, dataset)
+
+
 def test_case_of_a_list_without_sizes_is_checked_in_full(
     dataset: Path, data_list: dict[str, Any], save_nifti: Callable[..., None]
 ) -> None:
@@ -236,3 +248,14 @@ def test_file_that_is_no_scan_is_refused(tmp_path: Path, name: str) -> None:
     (tmp_path / "notes.txt").touch()
     with pytest.raises(InputError, match="neither a folder nor a NIfTI file"):
         inference_items(tmp_path / name, ["t2"])
+
+
+@pytest.mark.parametrize("second", ["p2/t2.nii", "p2/T2.nii.gz", ["p2/t2.nii.gz", "p2/flair.nii.gz"]])
+def test_list_written_by_hand_whose_results_would_overwrite_each_other_is_refused(second: Any) -> None:
+    with pytest.raises(InputError, match="would overwrite each other"):
+        named_apart(["p1/t2.nii.gz", {"image": second}])
+
+
+def test_list_written_by_hand_keeps_what_it_says() -> None:
+    items = [{"image": ["a_t2.nii.gz"], "case": "a"}, "b_t2.nii.gz"]
+    assert named_apart(items) == [{"image": ["a_t2.nii.gz"], "case": "a"}, {"image": "b_t2.nii.gz"}]

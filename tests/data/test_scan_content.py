@@ -39,14 +39,14 @@ def test_a_few_negative_voxels_at_an_edge_pass() -> None:
         (np.where(brain() > 0, 40, -1024), "looks like a CT", False),
         (2 * brain() / 200 - 1, "many negative values", False),
         (zscored(brain()), "many negative values", False),
-        (brain() + 0.01, "its background is 0.01, expected 0", True),
+        (brain() + 0.01, "has a background of 0.01, expected 0", True),
         (np.maximum(brain(), np.random.default_rng(1).rayleigh(5, (80, 80, 80))), "does not look skull-stripped", True),
-        (brain(110, 46), "fills 3,26", True),
+        (brain(110, 46), "in 3,26", True),
         (brain()[..., 39:41], "in 2 slices", False),
         (np.where(brain() > 0, 700, 0), "holds 1 grey value,", False),
         (np.round(brain() / 60), "holds 3 grey values, as a mask or a label map", False),
         (np.repeat(brain()[::20], 20, axis=0), "one value over whole areas", False),
-        (brain(40, 17), "165 mL, and a brain at least 250", True),
+        (brain(40, 17), "165 mL; a whole brain has at least 250", True),
     ],
 )
 def test_what_is_no_brain_as_scanned_is_named(image: np.ndarray, what: str, forcible: bool) -> None:
@@ -59,5 +59,5 @@ def test_what_is_no_brain_as_scanned_is_named(image: np.ndarray, what: str, forc
 @pytest.mark.parametrize("unit", [0.5, 0.1, 0.001])
 def test_a_brain_in_wrong_units_is_too_small(unit: float) -> None:
     (finding,) = scan_findings(brain(), np.diag([2 * unit] * 3 + [1.0]))
-    assert "a brain at least 250" in finding.what
+    assert "a whole brain has at least 250" in finding.what
     assert "voxel size" in finding.fix

@@ -32,7 +32,7 @@ def test_a_brain_in_wrong_units_is_refused_at_both_doors(scan: Scan, tmp_path: P
     (problem,) = check_cases(find_cases(tmp_path, labels=False).cases, tmp_path, "brats2018", ["t2"], need_label=False)
     assert problem.severity == "error"
     if scale > 0.01:
-        assert "and a brain at least 250" in check_scan(small, ["t2"], force=True)[0]
+        assert "a whole brain has at least 250" in check_scan(small, ["t2"], force=True)[0]
 
 
 @pytest.mark.real

@@ -45,8 +45,8 @@ def test_full_precision_does_nothing_where_autocast_is_unknown() -> None:
 
 
 def test_shapes_that_differ_are_refused_with_both_shapes_and_the_remedy() -> None:
-    with pytest.raises(ValueError, match=r"MyLoss expects a and b of one shape.*\(2, 3\).*\(2, 1\)\. Mend it\."):
-        check_same_shape("MyLoss", "Mend it.", a=torch.ones(2, 3), b=torch.ones(2, 1))
+    with pytest.raises(ValueError, match=r"MyLoss expects a and b of one shape.*\(2, 3\).*\(2, 1\)\. Repair it\."):
+        check_same_shape("MyLoss", "Repair it.", a=torch.ones(2, 3), b=torch.ones(2, 1))
 
 
 @pytest.mark.parametrize("number", [0.0, -1.0, float("nan"), float("inf")])
