@@ -14,7 +14,7 @@ from pkdr_monai.models import ship_model
 
 FOLDER = Path("runs", "weights")
 SETTINGS, CONFIGS = "experiments/weights", "bundle/configs"
-GRID = ["--spacing", "2"]
+COHORT, DATA_LIST = FOLDER / "cohort", FOLDER / "cohort.json"
 TEACHER = FOLDER / "teacher" / "models" / "model_last.pt"
 STUDENT = FOLDER / "any_subset"
 
@@ -30,23 +30,24 @@ def main(arguments: Sequence[str] = ()) -> int:
 
 def steps() -> list[Step]:
     """Return the commands, in their order."""
-    narrow, wide = FOLDER / "narrow", FOLDER / "wide"
     return [
-        _draw(narrow, "200 patients like those of BraTS", ["--cases", "200", "--shape", "120,120,78", "--seed", "11"]),
-        _split(narrow),
+        _draw("narrow", "200 patients like those of BraTS", "--cases 200 --shape 120,120,78 --seed 11"),
+        _draw("wide", "228 far more varied ones", "--wide --cases 228 --shape 96,112,80 --seed 5"),
+        Step(
+            "Divide them into training and validation",
+            ["pkdr", "data", "split", str(COHORT), "--split", f"{SETTINGS}/cases.json", "--output", str(DATA_LIST)],
+            DATA_LIST,
+        ),
         Step(
             "Train the teacher, which sees all four modalities",
-            _train(["train_teacher.json"], "teacher", narrow, "teacher", []),
+            _train(["train_teacher.json", "strong_train.json"], "teacher", "teacher", []),
             TEACHER,
         ),
-        _draw(wide, "220 far more varied ones", ["--wide", "--cases", "220", "--shape", "96,112,80", "--seed", "5"]),
-        _split(wide),
         Step(
             "Train the student for any subset of the modalities, from the teacher's weights and beside it",
             _train(
                 ["any_subset.json", "strong_train.json"],
                 "student",
-                wide,
                 "any_subset",
                 ["--teacher_checkpoint", str(TEACHER), "--initial_weights", str(TEACHER)],
             ),
@@ -59,20 +60,13 @@ def steps() -> list[Step]:
     ]
 
 
-def _draw(folder: Path, who: str, options: list[str]) -> Step:
-    return Step(f"Draw {who}", ["pkdr", "data", "demo", str(folder), *options, *GRID])
+def _draw(name: str, who: str, options: str) -> Step:
+    return Step(f"Draw {who}", ["pkdr", "data", "demo", str(COHORT / name), *options.split(), "--spacing", "2"])
 
 
-def _split(folder: Path) -> Step:
-    data_list = folder.with_suffix(".json")
-    division = f"{SETTINGS}/{folder.name}_cases.json"
-    command = ["pkdr", "data", "split", str(folder), "--split", division, "--output", str(data_list)]
-    return Step("Divide them into training and validation", command, data_list)
-
-
-def _train(overlays: list[str], settings: str, cohort: Path, run: str, options: list[str]) -> list[str]:
+def _train(overlays: list[str], settings: str, run: str, options: list[str]) -> list[str]:
     files = [f"{CONFIGS}/train.json", *(f"{CONFIGS}/{name}" for name in overlays), f"{SETTINGS}/{settings}.json"]
-    data = ["--dataset_dir", str(cohort), "--data_list_file", str(cohort.with_suffix(".json"))]
+    data = ["--dataset_dir", str(COHORT), "--data_list_file", str(DATA_LIST)]
     return bundle("training", files, [*data, "--output_dir", str(FOLDER / run), *options, "--resume", "true"])
 
 

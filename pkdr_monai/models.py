@@ -148,7 +148,7 @@ def settings_beside(checkpoint: str | Path) -> dict[str, Any]:
         checkpoint: file of the weights; without a card beside it, the settings are those of ``train.json``.
 
     Returns:
-        ``spacing`` in mm, ``roi_size`` in voxels and ``init_filters``.
+        ``spacing`` in mm, ``roi_size`` in voxels, ``init_filters`` and ``norm``.
 
     Raises:
         InputError: when the card cannot be read.
@@ -157,11 +157,12 @@ def settings_beside(checkpoint: str | Path) -> dict[str, Any]:
         >>> settings_beside("runs/nowhere/model.pt")["spacing"]
         [1.0, 1.0, 1.0]
     """
-    settings: dict[str, Any] = {"spacing": [1.0, 1.0, 1.0], "roi_size": [128, 128, 96], "init_filters": 16}
+    settings: dict[str, Any] = {"spacing": [1.0, 1.0, 1.0], "roi_size": [128, 128, 96]}
+    settings |= {"init_filters": 16, "norm": "batch"}
     if card_path(checkpoint).is_file():
         card = ModelCard.read(card_path(checkpoint))
         settings |= {"spacing": list(card.spacing), "roi_size": list(card.roi_size)}
-        settings["init_filters"] = card.network.get("init_filters", settings["init_filters"])
+        settings |= {name: card.network.get(name, settings[name]) for name in ("init_filters", "norm")}
     return settings
 
 

@@ -35,6 +35,8 @@ class AnySubsetVNet(PatchVNet):
         init_filters: channels at full resolution.
         patch_head: own a patch head, as :class:`PatchVNet` does.
         patch_size: side of the patch that one embedding vector describes.
+        norm: ``batch`` or ``instance``. A running mean and variance of batch norm would be a mixture over subsets that
+            fits none of them; see :class:`PatchVNet`.
         modality_dropout: train with random subsets; if not, with all that is there, a control.
 
     Raises:
@@ -45,8 +47,8 @@ class AnySubsetVNet(PatchVNet):
         >>> all_four, flair = AnySubsetVNet(init_filters=2).eval(), AnySubsetVNet(["flair"], init_filters=2).eval()
         >>> flair.load_state_dict(all_four.state_dict())
         <All keys matched successfully>
-        >>> image = torch.rand(1, 1, 16, 16, 16)
-        >>> absent = torch.zeros(1, 3, 16, 16, 16)
+        >>> image = torch.rand(1, 1, 32, 16, 16)
+        >>> absent = torch.zeros(1, 3, 32, 16, 16)
         >>> bool(torch.equal(flair(image), all_four(torch.cat([absent, image], dim=1))))
         True
     """
@@ -59,10 +61,11 @@ class AnySubsetVNet(PatchVNet):
         init_filters: int = 16,
         patch_head: bool = False,
         patch_size: int = STRIDE,
+        norm: str = "instance",
         modality_dropout: bool = True,
     ) -> None:
         known = parse_modalities(modalities)
-        super().__init__(len(known), out_channels, init_filters, patch_head, patch_size)
+        super().__init__(len(known), out_channels, init_filters, patch_head, patch_size, norm)
         self.modalities = known
         self.available = known if available is None else parse_modalities(available)
         self.slots = list(channel_indices(self.available, known))

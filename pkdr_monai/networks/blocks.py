@@ -13,6 +13,7 @@ from pkdr_monai.errors import InputError
 __all__ = [
     "CONVOLUTIONS",
     "KERNEL_SIZE",
+    "NORMS",
     "STRIDE",
     "convolutions",
     "crop_to",
@@ -29,9 +30,15 @@ STRIDE = 16
 
 KERNEL_SIZE = 3
 
+NORMS = ("batch", "instance")
+"""What may stand between a convolution and its ReLU."""
 
-def convolutions(in_channels: int, out_channels: int, count: int) -> nn.Sequential:
-    """Return ``count`` times a 3x3x3 convolution, batch norm and ReLU.
+
+def convolutions(in_channels: int, out_channels: int, count: int, norm: str = "batch") -> nn.Sequential:
+    """Return ``count`` times a 3x3x3 convolution, norm and ReLU.
+
+    Raises:
+        ValueError: when there is no such norm.
 
     Example:
         >>> [type(layer).__name__ for layer in convolutions(1, 2, 1)]
@@ -41,16 +48,16 @@ def convolutions(in_channels: int, out_channels: int, count: int) -> nn.Sequenti
     for index in range(count):
         layers += [
             nn.Conv3d(out_channels if index else in_channels, out_channels, KERNEL_SIZE, padding=1, bias=False),
-            nn.BatchNorm3d(out_channels),
+            _norm(norm, out_channels),
             nn.ReLU(inplace=True),
         ]
     return nn.Sequential(*layers)
 
 
 def scaling(
-    convolution: type[nn.Conv3d] | type[nn.ConvTranspose3d], in_channels: int, out_channels: int
+    convolution: type[nn.Conv3d] | type[nn.ConvTranspose3d], in_channels: int, out_channels: int, norm: str = "batch"
 ) -> nn.Sequential:
-    """Return a convolution that halves, or a transposed one that doubles, every side; batch norm and ReLU.
+    """Return a convolution that halves, or a transposed one that doubles, every side; norm and ReLU.
 
     Example:
         >>> tuple(scaling(nn.ConvTranspose3d, 4, 2)(torch.zeros(1, 4, 3, 2, 1)).shape)
@@ -58,7 +65,7 @@ def scaling(
     """
     return nn.Sequential(
         convolution(in_channels, out_channels, kernel_size=2, stride=2, bias=False),
-        nn.BatchNorm3d(out_channels),
+        _norm(norm, out_channels),
         nn.ReLU(inplace=True),
     )
 
@@ -114,3 +121,9 @@ def require_roi_size(roi_size: int | Sequence[int]) -> None:
 def crop_to(feature: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
     """Cut a feature of a padded image down to the sides of the image ``x``."""
     return feature[:, :, : x.shape[2], : x.shape[3], : x.shape[4]]
+
+
+def _norm(name: str, channels: int) -> nn.Module:
+    if name not in NORMS:
+        raise ValueError(f"norm must be batch or instance, got {name!r}.")
+    return nn.BatchNorm3d(channels) if name == "batch" else nn.InstanceNorm3d(channels, affine=True)

@@ -44,9 +44,12 @@ class PatchVNet(nn.Module):
         patch_size: side of the patch that one embedding vector describes. The paper does not give it; 16, one voxel of
             the bottleneck, is the reading taken. 8 takes the embedding one level of the encoder above the bottleneck,
             which has half the channels. The segmentation is the same function for each.
+        norm: ``batch`` as in the paper's lineage, or ``instance``, whose statistics are those of each image, so that
+            they fit whatever modalities and whatever scanner it comes from; it wants some side above 16.
 
     Raises:
-        ValueError: when a channel count is not positive, or ``patch_size`` is the stride of no level.
+        ValueError: when a channel count is not positive, ``patch_size`` is the stride of no level, or there is no
+            such norm.
 
     Example:
         >>> network = PatchVNet(in_channels=1, init_filters=4)
@@ -61,6 +64,7 @@ class PatchVNet(nn.Module):
         init_filters: int = 16,
         patch_head: bool = False,
         patch_size: int = STRIDE,
+        norm: str = "batch",
     ) -> None:
         super().__init__()
         if min(in_channels, out_channels, init_filters) < 1:
@@ -71,19 +75,20 @@ class PatchVNet(nn.Module):
         if patch_size not in PATCH_SIZES:
             raise ValueError(f"patch_size must be one of {', '.join(map(str, PATCH_SIZES))}, got {patch_size!r}.")
         widths = [init_filters * 2**level for level in range(len(CONVOLUTIONS))]
-        self.stem = convolutions(in_channels, widths[0], CONVOLUTIONS[0])
+        self.stem = convolutions(in_channels, widths[0], CONVOLUTIONS[0], norm)
         self.down = nn.ModuleList()
         self.up = nn.ModuleList()
         self.merge = nn.ModuleList()
         for narrow, wide, count in zip(widths[:-1], widths[1:], CONVOLUTIONS[1:], strict=True):
             self.down.append(
-                nn.Sequential(scaling(nn.Conv3d, narrow, wide), convolutions(wide, wide, count)),
+                nn.Sequential(scaling(nn.Conv3d, narrow, wide, norm), convolutions(wide, wide, count, norm)),
             )
         for level in reversed(range(len(widths) - 1)):
-            self.up.append(scaling(nn.ConvTranspose3d, widths[level + 1], widths[level]))
-            self.merge.append(convolutions(widths[level], widths[level], CONVOLUTIONS[level]))
+            self.up.append(scaling(nn.ConvTranspose3d, widths[level + 1], widths[level], norm))
+            self.merge.append(convolutions(widths[level], widths[level], CONVOLUTIONS[level], norm))
         self.output = nn.Conv3d(widths[0], out_channels, kernel_size=1)
         self.patch_size = patch_size
+        self.norm = norm
         self.embedding_level = PATCH_SIZES.index(patch_size)
         self.embedding_channels = widths[self.embedding_level]
         self.patch_head = PatchSelectionHead(self.embedding_channels, out_channels) if patch_head else None

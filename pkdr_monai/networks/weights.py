@@ -115,7 +115,8 @@ def begin_from(network: Network, path: str | Path, channels: Sequence[int] | Non
             shape = "absent" if found is None else tuple(found.shape)
             raise InputError(
                 f"{path} cannot be begun from: {name} is {shape} there and {tuple(value.shape)} here. "
-                "Take the spacing and init_filters of its model.json, or train from scratch (--initial_weights null)."
+                "Take the spacing, init_filters and norm of its model.json, or train from scratch "
+                "(--initial_weights null)."
             )
         chosen[name] = found
     network.load_state_dict(expected | chosen)

@@ -127,6 +127,7 @@ def _sizes(network: str, state: Mapping[str, Tensor]) -> dict[str, Any]:
     arguments: dict[str, Any] = {"out_channels": 3}
     if network != "MonaiVNet" and "output.weight" in state:
         arguments["init_filters"] = state["output.weight"].shape[1]
+        arguments["norm"] = "batch" if any(name.endswith(".running_mean") for name in state) else "instance"
     if any(name.startswith("patch_head.") for name in state):
         arguments["patch_head"] = True
     return arguments

@@ -20,7 +20,7 @@ HEALTHY = 0.10  # probability of a head without a tumour
 LOW_GRADE = 0.28
 ENHANCING_LOW_GRADE = 0.33
 HINDBRAIN = 0.07
-SIZES = {"tiny": (0.10, (0.5, 6.0)), "usual": (0.78, (8.0, 150.0)), "huge": (0.12, (120.0, 300.0))}
+SIZES = {"tiny": (0.10, (0.5, 6.0)), "usual": (0.78, (15.0, 220.0)), "huge": (0.12, (120.0, 300.0))}
 """Probability and range of the whole tumour in mL, log-uniform."""
 HINDBRAIN_ML = (1.0, 40.0)
 SATELLITES = {0: 0.72, 1: 0.14, 2: 0.09, 3: 0.05}

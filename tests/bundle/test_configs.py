@@ -26,9 +26,13 @@ def _read(path: Path) -> dict:
     return json.loads(path.read_text())
 
 
-@pytest.mark.parametrize("key", ["network_def", "network", "modalities", "device"])
+@pytest.mark.parametrize("key", ["network", "modalities", "device"])
 def test_training_and_inference_agree_on(key: str) -> None:
     assert _read(INFERENCE)[key] == _read(TRAIN)[key]
+
+
+def test_inference_builds_the_network_of_training_with_the_norm_of_the_card() -> None:
+    assert _read(INFERENCE)["network_def"] == {**_read(TRAIN)["network_def"], "norm": "$@trained['norm']"}
 
 
 @pytest.mark.parametrize("key", ["spacing", "roi_size", "init_filters"])

@@ -27,7 +27,7 @@ from .conftest import SPACING, untrained
 
 @pytest.fixture(scope="module")
 def card(scan: Scan, tmp_path_factory: pytest.TempPathFactory) -> ModelCard:
-    network = AnySubsetVNet(init_filters=2)
+    network = AnySubsetVNet(init_filters=2, norm="batch")
     network.load_state_dict(untrained(scan, MODALITIES).state_dict())
     weights = tmp_path_factory.mktemp("any_subset") / "models" / "model.pt"
     weights.parent.mkdir()

@@ -115,3 +115,17 @@ def test_an_embedding_above_the_bottleneck_is_that_level_of_the_encoder() -> Non
 def test_a_patch_size_that_is_the_stride_of_no_level_is_refused(patch_size: int) -> None:
     with pytest.raises(ValueError, match=f"patch_size must be one of 1, 2, 4, 8, 16, got {patch_size}"):
         PatchVNet(1, patch_size=patch_size)
+
+
+def test_instance_norm_gives_each_image_the_same_whoever_is_beside_it() -> None:
+    torch.manual_seed(0)
+    network = PatchVNet(1, init_filters=2, norm="instance").train()
+    image, other = torch.randn(2, 1, 1, 32, 32, 16).unbind()
+    together = network(torch.cat([image, 5 * other]))[:1]
+    torch.testing.assert_close(together, network(image), rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(network.eval()(image), network.train()(image))  # no running statistics
+
+
+def test_an_unknown_norm_is_refused() -> None:
+    with pytest.raises(ValueError, match="batch or instance"):
+        PatchVNet(1, norm="group")
