@@ -10,6 +10,7 @@ import re
 import unicodedata
 from dataclasses import dataclass, replace
 from functools import cache
+from itertools import pairwise
 from pathlib import PurePath
 
 from pkdr_monai.data.words import HEADS, SHORT, kind_of, split_word
@@ -34,6 +35,7 @@ ENTITY = re.compile(
 )
 ACCELERATION = re.compile(r"p\d", re.IGNORECASE)  # behind a modality; before it, p1 is a patient
 NO_CONTRAST = ("none", "no", "pre", "native", "0")
+AGENTS = ("gd", "gad", "gado", "gadolinium", "gadovist", "ce", "km")
 IMAGE_KINDS = ("gradient_echo", "contrast", "plain", "weighting", "qualifier", "processing", "head")
 LABEL_KINDS = ("label", "mask", "label_detail", "anatomy", "processing")
 PREFERRED = ("manuallycorrected", "manual", "manually", "expert", "consensus")
@@ -251,7 +253,7 @@ def _image(stem: str, words: list[_Word]) -> FileName:
         if word.is_head and any(kind_of(part, "other") for part in word.parts):
             return FileName(reason=f"{word.text!r} is not one of the four modalities")
     start = first
-    while start and _leads(words[start - 1]):
+    while start and (_leads(words[start - 1]) or _says_when(words[start - 1], words[start])):
         start -= 1
     before = words[start - 1].text.lower() if start else ""
     if len(before) > 2 and kind_of(before, "other", "label", "mask"):
@@ -282,6 +284,11 @@ def _leads(word: _Word) -> bool:
     return word.is_kind("contrast", "plain", "weighting", "qualifier", "processing")
 
 
+def _says_when(word: _Word, following: _Word) -> bool:
+    """Tell whether two words speak of the contrast agent together: ``pre_contrast``, ``post_Gd``, ``no_contrast``."""
+    return word.text.lower() in ("pre", "post", "no", "non", "wo") and following.is_kind("contrast")
+
+
 def _decide(case: str, words: list[_Word], start: int, first: int, last: int) -> FileName:
     """Choose the modality of an image's words, or refuse those that contradict each other."""
     heads = [word for word in words[first : last + 1] if word.is_head]
@@ -308,6 +315,8 @@ def _decide(case: str, words: list[_Word], start: int, first: int, last: int) ->
         return _contradiction(
             case, [(word.text, "t1" if word.plain else "t1ce") for word in said if word.contrast or word.plain]
         )
+    if any(word.text.lower() == "pre" and after.text.lower() in AGENTS for word, after in pairwise(words[start:first])):
+        return _contradiction(case, [("T1 before contrast agent", "t1"), ("contrast agent, before surgery", "t1ce")])
     if not contrast and not plain and not named:
         return FileName(
             case, reason=f"{heads[0].text!r} does not say whether with contrast agent (t1ce) or without (t1)"

@@ -49,6 +49,12 @@ IMAGES = {  # name without its ending: its case and its modality
     "ann_T1w_contrast": ("ann", "t1ce"),
     "ann_T1w_post_contrast": ("ann", "t1ce"),
     "ann_postcontrast": ("ann", "t1ce"),
+    "ann_pre_contrast_T1": ("ann", "t1"),
+    "ann_pre-contrast_mprage": ("ann", "t1"),
+    "ann_post_contrast_T1": ("ann", "t1ce"),
+    "ann_no_contrast_T1": ("ann", "t1"),
+    "ann_no_gad_T1": ("ann", "t1"),
+    "ann_T1_pre_Gd": ("ann", "t1"),
     "ann_t1_ce": ("ann", "t1ce"),
     "ann_T1gad": ("ann", "t1ce"),
     "ann_ceT1w": ("ann", "t1ce"),
@@ -102,6 +108,7 @@ CONTRADICTIONS = {  # name: the two modalities
     "ann_t2_mprage": {"t1", "t2"},
     "sub-01_acq-FLAIR_T1w": {"flair", "t1"},
     "sub-01_FLAIR_reg_T1": {"flair", "t1"},
+    "ann_pre_Gd_T1": {"t1", "t1ce"},
 }
 NEITHER = [
     *("ann_t2_bet_mask", "ann_t1_mask", "ann_brain_mask", "sub-01_desc-brain_mask", "sub-01_desc-aseg_dseg"),
