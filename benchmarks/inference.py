@@ -1,4 +1,4 @@
-"""A scan of BraTS's size through the network: MONAI's sliding window as it comes, the default here, and ``--fast``."""
+"""A scan of BraTS's size through the network: MONAI's sliding window, the default here, and ``--fast``."""
 
 from __future__ import annotations
 

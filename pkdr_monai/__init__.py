@@ -1,4 +1,4 @@
-"""Segment a brain tumour from one MRI sequence, taught by a network that sees four (PKDR, ICASSP 2024), for MONAI.
+"""Segment a brain tumour from one MRI modality, taught by a network that sees four (PKDR, ICASSP 2024), for MONAI.
 
 Importing this package is cheap: torch and MONAI load with the sub-package that needs them, at first use.
 """

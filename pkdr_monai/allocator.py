@@ -14,7 +14,7 @@ NEVER = -1
 def keep_freed_memory() -> bool:
     """Tell the C library to keep freed memory for the next tensor instead of returning it to the system.
 
-    glibc maps every block over 32 MiB anew and unmaps it when it is freed; the kernel then zeroes each page again at
+    glibc maps every block over 32 MiB and unmaps it when it is freed; the kernel then zeroes each page again at
     its first touch. In a CPU training step, whose large activations come and go, that took 30 % of the time (measured
     with this package's network, 2x4x64x64x64, one thread), and a quarter of the time to segment a scan. Between peaks
     the process holds on to its memory.

@@ -25,7 +25,7 @@ BROKEN_PIPE_EXIT_CODE = 141
 
 
 class Commands:
-    """Segment a brain tumour from one MRI sequence, taught by a network that sees four.
+    """Segment a brain tumour from one MRI modality, taught by a network that sees four.
 
     For example, to write a synthetic data set, check it and divide it for training:
 
@@ -55,7 +55,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         arguments: words after ``pkdr``; those of this process by default.
 
     Raises:
-        SystemExit: with 2 after bad input and 1 after a run that could not go on, of which one sentence tells on the
+        SystemExit: with 2 after bad input and 1 after a run that could not continue, of which one sentence tells on the
             standard error; 130 after Ctrl-C.
     """
     replace_unwritable()

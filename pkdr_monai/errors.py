@@ -39,16 +39,16 @@ class InputError(ValueError):
 
 
 class RunError(RuntimeError):
-    """A run that cannot go on, although its input was sound: a loss that is no number, a data worker that died.
+    """A run that cannot continue, although its input was sound: a loss that is no number, a data worker that died.
 
-    The message says what happened, where, and how to go on.
+    The message says what happened, where, and how to continue.
     """
 
     exit_code = 1
 
 
 class Interruption(KeyboardInterrupt):
-    """Ctrl-C, with words on how to go on.
+    """Ctrl-C, with words on how to continue.
 
     A class of its own also because Python kills a process by SIGINT, whatever exit code that asks for, once a bare
     ``KeyboardInterrupt`` has come through ``eval``, in which MONAI runs a config.
@@ -68,7 +68,7 @@ def plain_error_in(error: BaseException | None) -> InputError | RunError | None:
             path = os.fsdecode(error.filename or "a file")
             return InputError(
                 f"cannot use {path}: {error.strerror}. Make room or choose another folder; "
-                "a training goes on with --resume true."
+                "a training continues with --resume true."
             )
         if isinstance(error, RuntimeError):
             told = _told_by_worker(str(error))
@@ -85,7 +85,7 @@ def _told_by_worker(text: str) -> InputError | RunError | None:
         return (InputError if kind == "InputError" else RunError)(sentence)
     if DEAD_WORKER.search(text) is not None:
         return RunError(
-            "a data worker was killed, most often for want of memory. Go on with --resume true, "
+            "a data worker was killed, most often for want of memory. Continue with --resume true, "
             "and with fewer of them: --num_workers."
         )
     return None

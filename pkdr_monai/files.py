@@ -69,7 +69,7 @@ def atomic_write(path: str | Path, keep: str | Path | None = None) -> Iterator[B
 
 
 def _where_supported(call: Callable[..., None], *arguments: Any) -> None:
-    """Call a function of the system, and go on where the file system does not have it, as CIFS and FAT do not.
+    """Call a function of the system, and continue where the file system does not have it, as CIFS and FAT do not.
 
     What such a file system leaves out is safety in a power cut, or permissions; the data is written all the same. An
     error of the disk itself, such as that it is full, is raised.
@@ -115,7 +115,7 @@ def read_json(path: str | Path) -> Any:
     except OSError as error:
         raise InputError(f"cannot read {path}: {error.strerror or error}. Check the path.") from error
     except (ValueError, RecursionError) as error:
-        raise InputError(f"{path} is not valid JSON ({error}). Repair it or write it anew.") from error
+        raise InputError(f"{path} is not valid JSON ({error}). Repair it or write it again.") from error
 
 
 def read_object(path: str | Path) -> dict[str, Any]:
@@ -127,7 +127,7 @@ def read_object(path: str | Path) -> dict[str, Any]:
     content = read_json(path)
     if not isinstance(content, dict):
         raise InputError(
-            f"{path} holds a {type(content).__name__}: expected a JSON object. Repair it or write it anew."
+            f"{path} holds a {type(content).__name__}: expected a JSON object. Repair it or write it again."
         )
     return content
 

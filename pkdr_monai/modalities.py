@@ -1,4 +1,4 @@
-"""The four MRI sequences of a BraTS case: one order, and the names that files give them."""
+"""The four MRI modalities of a BraTS case: one order, and the names that files give them."""
 
 from __future__ import annotations
 

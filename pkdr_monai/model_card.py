@@ -19,7 +19,7 @@ __all__ = ["Evaluation", "ModelCard", "card_path", "data_source"]
 
 SYNTHETIC_PREFIX = "Phantom"  # of the names that `pkdr data demo` gives
 EXPRESSION = ("$", "@", "%")  # how MONAI's configs mark what they evaluate
-WRITE_IT = "A training writes it; an evaluation (bundle/configs/evaluate.json) writes it anew."
+WRITE_IT = "A training writes it; an evaluation (bundle/configs/evaluate.json) writes it again."
 
 
 @dataclass(frozen=True)

@@ -121,7 +121,7 @@ def choose_models(cards: Sequence[ModelCard], modalities: Sequence[str], use: st
     if not fitting:
         raise InputError(
             f"no model segments from {', '.join(modalities)} alone: found {_listed(cards)}; "
-            "take another --models folder, or add the sequence that a model needs."
+            "take another --models folder, or add the modality that a model needs."
         )
     ranked = sorted(fitting, key=lambda card: _rank(card, modalities))
     if use == "best":

@@ -1,4 +1,4 @@
-"""Overrides of a config, checked: MONAI takes an unknown key without a word, and nothing comes of it."""
+"""Overrides of a config, checked: MONAI takes an unknown key silently, and nothing comes of it."""
 
 from __future__ import annotations
 

@@ -120,7 +120,7 @@ class UHVED(nn.Module):
             modality at each level, ``(B, M, 2C, x, y, z)``.
 
         Raises:
-            InputError: where bfloat16 training on the CPU would compute wrong gradients without a word.
+            InputError: where bfloat16 training on the CPU would compute wrong gradients silently.
         """
         refuse_wrong_gradients(self, x, 2 ** (LEVELS - 1), KERNEL_SIZE)
         padded = pad_to_stride(x, len(self.modalities), self.stride)

@@ -58,7 +58,7 @@ def cache_cases(
     ``"memory"`` and ``"device"`` keep tensors, and prepare them at each start. ``"disk"`` keeps files below ``folder``,
     one folder a case, named after the content of the case's own files and the settings of ``prepare``, wherever the
     files lie: a changed file or setting makes another folder. What is there is compared with its checksum, and made
-    anew where it differs. Several processes may fill and use one folder; each begins with another case.
+    again where it differs. Several processes may fill and use one folder; each begins with another case.
 
     Args:
         items: as :func:`pkdr_monai.data.training_items` makes them.
@@ -123,7 +123,7 @@ def _on_disk(prepare: Prepare, folder: Path, hashes: FileHashes, item: Item) -> 
         try:
             return read_case(place)
         except BrokenCaseError as error:
-            logger.warning("Case %s in the cache: %s. It is made anew.", item.get("case"), error)
+            logger.warning("Case %s in the cache: %s. It is made again.", item.get("case"), error)
             remove_case(place)
     write_case(place, prepare(item))
     try:

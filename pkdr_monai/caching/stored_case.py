@@ -51,7 +51,7 @@ class StoredArray:
             array: Any = blosc2.open(str(self.path), mode="r", dparams={"nthreads": torch.get_num_threads()})
             return array[index]
         except Exception as error:  # blosc2 raises what its C code and the disk think fit
-            raise InputError(f"cannot read {self.path} ({error}): start again, which makes it anew.") from error
+            raise InputError(f"cannot read {self.path} ({error}): start again, which writes a new one.") from error
 
 
 def write_case(folder: Path, arrays: Mapping[str, np.ndarray]) -> None:

@@ -20,7 +20,7 @@ class Experiment:
     """Run the experiments of the paper's tables, and put the figures side by side.
 
     For example, to try a whole table in minutes on tiny synthetic cases, to see what a study would take, to run it, and
-    to write its tables and figures anew:
+    to write its tables and figures again:
 
         pkdr experiment table1 --cohort phantom --smoke
 
@@ -35,7 +35,7 @@ class Experiment:
         pkdr experiment table1 --cohort BraTS2018 --folds 3 --seeds 0,1
 
     A run is done when its result file holds the hash of the same settings and of the same division of the cases. Killed
-    and repeated, the command goes on where it was. A run that fails does not stop the others.
+    and repeated, the command continues where it was. A run that fails does not stop the others.
 
     Args:
         what: tables, cells or YAML files, with commas between them: table1, table3/without_patch_kd, all.

@@ -58,11 +58,11 @@ def predict(
     OUT/<case>/ gets <case>_seg.nii.gz (labels, uint8, on the scan's own grid), preview.png, record.json and, when asked
     for, <case>_probabilities.nii.gz and <case>_uncertainty.nii.gz (TC, WT, ET); OUT/run.json tells machines all. A case
     that is done is not repeated. Regions contain each other: ET in TC in WT. Small pieces stay unless --min_component
-    says otherwise. Scans of any orientation and spacing, skull-stripped; several sequences on one grid. Exit code: 0
+    says otherwise. Scans of any orientation and spacing, skull-stripped; several modalities on one grid. Exit code: 0
     done, 1 some case failed, 2 bad input. Examples: pkdr predict scans -o out; pkdr predict --flair x.nii.gz -o out
 
     Args:
-        inputs: a folder of cases, or files whose names tell the sequence, such as ann_flair.nii.gz.
+        inputs: a folder of cases, or files whose names tell the modality, such as ann_flair.nii.gz.
         output: folder for the results, OUT.
         t1: the T1 image of one scan, whatever its name.
         t1ce: its contrast-enhanced T1 image.
@@ -70,7 +70,7 @@ def predict(
         flair: its FLAIR image.
         models: folders to look for models in, with commas between them; default: models, runs, demo/runs.
         model: the one model to use: its model.pt, or the folder of its run.
-        use: best: the best model for the sequences at hand, with all four the teacher; all: the mean of all students.
+        use: best: the best model for the modalities at hand, with all four the teacher; all: the mean of all students.
         fast: the whole brain in one pass instead of windows; several times faster, a little different.
         tta: the mean over eight mirror images; eight times slower.
         window_overlap: part of a window that the next one covers.

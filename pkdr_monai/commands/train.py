@@ -26,7 +26,7 @@ def train(
     dry_run: bool = False,
     **settings: str,
 ) -> None:
-    """Train the teacher on all four sequences, or beside it a student on one.
+    """Train the teacher on all four modalities, or beside it a student on one.
 
     Every setting of bundle/configs/train.json is an option, those inside others with # between the names; one that
     changes nothing is refused. The equivalent command of MONAI is printed first. The result is in runs/<run_name>/.

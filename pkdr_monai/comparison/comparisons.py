@@ -15,7 +15,7 @@ SIGNIFICANT = 0.05
 
 @dataclass(frozen=True)
 class Comparison:
-    """One method against the reference, on one choice of sequences, in one region or in the mean of the three.
+    """One method against the reference, on one choice of modalities, in one region or in the mean of the three.
 
     Args:
         cell: the method.
@@ -58,10 +58,10 @@ def compare(
         scores: of a study.
         cells: the methods; the reference among them is passed over.
         reference: the cell that they are compared with.
-        modalities: choices of sequences.
+        modalities: choices of modalities.
 
     Returns:
-        For each choice of sequences, method and column one comparison, corrected as one family.
+        For each choice of modalities, method and column one comparison, corrected as one family.
     """
     found = []
     for modality in modalities:

@@ -54,7 +54,7 @@ def draw_scores(
 
     Args:
         rows: the methods by their labels, from top to bottom.
-        teachers: networks that see all four sequences, by their labels.
+        teachers: networks that see all four modalities, by their labels.
         title: of the figure.
         reference: label of the method that the others are compared with, drawn in grey.
     """

@@ -44,7 +44,7 @@ def cost_name(table: Table) -> str:
 
 
 def _of_scores(table: Table, modality: str, study: Study) -> dict[str, Callable[[], Figure]]:
-    """Return the two figures of one table on one choice of sequences; without a reference, the first alone."""
+    """Return the two figures of one table on one choice of modalities; without a reference, the first alone."""
     title = f"{table.title.split(':')[0]}, {modality_title(modality)}"
     rows = _found(table.rows, modality, study)
     teachers = _found(table.teachers, "all", study)

@@ -40,7 +40,7 @@ def folded(summary: str, text: str) -> str:
 
 
 def scores_table(table: Table, modality: str, study: Study) -> str:
-    """Return Dice, distance and cost of every row for one choice of sequences, the teachers last.
+    """Return Dice, distance and cost of every row for one choice of modalities, the teachers last.
 
     Columns without any content, such as the cost where it was not measured, are left out.
     """

@@ -1,4 +1,4 @@
-"""The report of a study: ``README.md`` with its figures, written anew from the results at any time."""
+"""The report of a study: ``README.md`` with its figures, written again from the results at any time."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ READING = """\
   epochs: our figures are not comparable with it. Rows of one table here are comparable with each other.
 - **Tests.** The Dice of each case is averaged over the seeds; two methods are compared over the cases in pairs
   (Wilcoxon's signed-rank test, two-sided). The difference is in points, 100 times Dice, with a 95 % bootstrap interval
-  over the cases. p is corrected after Holm over all tests of a table against one reference, every choice of sequences,
+  over the cases. p is corrected after Holm over all tests of a table against one reference, every choice of modalities,
   region and mean; "better" and "worse" stand for a corrected p below 0.05. The test is about most cases, the interval
   about their mean: where a few cases are all or nothing, as without any enhancing tumour, the two can differ. Both take
   the trained networks as they are. Whether another training comes out alike is what "ahead in" says: in how many seeds
@@ -157,7 +157,7 @@ def _tests(table: Table, reference: str, modalities: Collection[str], study: Stu
     parts = [f"### Tests against {labels[reference]}"]
     comparisons = compare(study.scores, table.own, reference, tuple(modalities))
     if not comparisons:
-        return [*parts, f"None: they need {labels[reference]} and another method on the same sequences."]
+        return [*parts, f"None: they need {labels[reference]} and another method on the same modalities."]
     parts += _warning(max(each.cases for each in comparisons), len(comparisons))
     parts.append(comparison_table([each for each in comparisons if each.column == "mean"], labels))
     regions = [each for each in comparisons if each.column != "mean"]

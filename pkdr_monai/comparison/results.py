@@ -40,7 +40,7 @@ AGAIN = "Delete the file and run it again."
 
 @dataclass(frozen=True)
 class Result:
-    """The scores of one trained network on one choice of sequences, with what it took.
+    """The scores of one trained network on one choice of modalities, with what it took.
 
     Args:
         path: the file it was read from.
@@ -89,7 +89,7 @@ def read_results(folder: str | Path) -> tuple[Result, ...]:
 
     Raises:
         InputError: when a file is truncated or lacks something, or when two do not belong into one table: another data
-            list, other cases, other weights, or the same cell, sequences, seed and fold twice.
+            list, other cases, other weights, or the same cell, modalities, seed and fold twice.
     """
     results = tuple(_read(path) for path in sorted((Path(folder) / "runs").glob("*.json")))
     _refuse_mixtures(results)
@@ -117,7 +117,7 @@ def _read(path: Path) -> Result:
 
 
 def _modality(path: Path, text: str) -> str:
-    """Return one spelling for one choice of sequences."""
+    """Return one spelling for one choice of modalities."""
     try:
         return modality_name(text)
     except InputError as error:

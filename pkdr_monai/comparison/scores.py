@@ -1,4 +1,4 @@
-"""The scores of one method on one choice of sequences, over seeds and cases: means, and how far they spread."""
+"""The scores of one method on one choice of modalities, over seeds and cases: means, and how far they spread."""
 
 from __future__ import annotations
 

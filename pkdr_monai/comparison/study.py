@@ -99,7 +99,7 @@ def _check(path: Path, record: Any) -> None:
         value = record.get(name) if isinstance(record, dict) else None
         if not isinstance(value, kind):
             raise InputError(
-                f"{path}: expected {name} to be {kind.__name__}, got {value!r}. Repair it or write it anew."
+                f"{path}: expected {name} to be {kind.__name__}, got {value!r}. Repair it or write it again."
             )
     folds = record.get("folds", [])
     if not isinstance(folds, list) or not all(

@@ -27,7 +27,7 @@ class Table:
         name: such as ``"table1"``; also the folder of its cells.
         title: heading.
         rows: what each cell is called, in the order of the rows.
-        teachers: the same for networks that see all four sequences, shown beside those that see fewer.
+        teachers: the same for networks that see all four modalities, shown beside those that see fewer.
         references: the cells against which the others are tested.
         published: the paper's Dice in points, by cell, modality and column; the mean alone where the paper has no more.
         notes: what to know before reading it.
@@ -49,7 +49,7 @@ class Table:
         return tuple(cell for cell in self.rows if cell.split("/")[0] == self.name)
 
     def modalities(self, scores: Mapping[tuple[str, str], Scores]) -> tuple[str, ...]:
-        """Return the choices of sequences to show, single ones first: those for which this table has a result.
+        """Return the choices of modalities to show, single ones first: those for which this table has a result.
 
         Where the first reference alone was run, perhaps for another table, there is nothing to compare: such a choice
         counts only when there is no other. So do the teachers' own results.
@@ -90,13 +90,13 @@ def read_tables(path: str | Path, cells: Iterable[str] = ()) -> dict[str, Table]
 
 
 def modality_title(modality: str) -> str:
-    """Return what a choice of sequences is called in a heading.
+    """Return what a choice of modalities is called in a heading.
 
     Example:
         >>> modality_title("t1ce+flair"), modality_title("all")
-        ('T1ce + FLAIR', 'all four sequences')
+        ('T1ce + FLAIR', 'all four modalities')
     """
-    return "all four sequences" if modality == "all" else " + ".join(SPELLING[name] for name in modality.split("+"))
+    return "all four modalities" if modality == "all" else " + ".join(SPELLING[name] for name in modality.split("+"))
 
 
 def _order(modality: str) -> tuple[int, tuple[int, ...]]:

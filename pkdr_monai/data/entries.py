@@ -47,7 +47,7 @@ def case_of(entry: Mapping[str, Any]) -> Case:
         if parsed.anchor or ".." in parsed.parts:
             raise InputError(
                 f"case {entry['case']} has the file {path}: expected a path relative to the data set's folder and "
-                "inside it. Move the files there and write the data list anew."
+                "inside it. Move the files there and write the data list again."
             )
     modalities = {content: path for content, path in files.items() if content != "label"}
     geometry = require_geometry(entry.get("geometry", "header"))
@@ -81,11 +81,11 @@ def _refuse_other_than_entries(entry: Any) -> None:
     wrong = [key for key, value in texts.items() if not isinstance(value, str) or "\0" in value]
     wrong += [key for key, value in tables.items() if not _is_table(value)]
     if wrong:
-        raise InputError(f"case {entry['case']} has {wrong[0]} {reprlib.repr(entry[wrong[0]])}. Write the list anew.")
+        raise InputError(f"case {entry['case']} has {wrong[0]} {reprlib.repr(entry[wrong[0]])}. Write the list again.")
     channels = tables["channels"]
     lacking = [key for key in MODALITIES if channels and key in entry and channels.get(key, -1) < 0]
     if lacking:
-        raise InputError(f"case {entry['case']} has no channel of {lacking[0]}. Write the list anew.")
+        raise InputError(f"case {entry['case']} has no channel of {lacking[0]}. Write the list again.")
 
 
 def _is_table(value: Any) -> bool:

@@ -64,13 +64,13 @@ def problems_table(problems: Iterable[Problem], width: int = 140, limit: int | N
 
     Args:
         problems: what to show.
-        width: width of the table in characters; longer texts go on in the next line of their column.
+        width: width of the table in characters; longer texts continue in the next line of their column.
         limit: how many problems to show at most; a last line counts the others.
 
     Example:
-        >>> print(problems_table([Problem("a", "a/a_t1.nii", "has 2 NaN", "write it anew")], width=80))
+        >>> print(problems_table([Problem("a", "a/a_t1.nii", "has 2 NaN", "write it again")], width=80))
         severity  case  where       what is wrong              what to do
-        error     a     a/a_t1.nii  has 2 NaN                  write it anew
+        error     a     a/a_t1.nii  has 2 NaN                  write it again
     """
     ordered = sorted(problems, key=lambda problem: (problem.severity != "error", problem.case))
     shown = ordered[:limit]

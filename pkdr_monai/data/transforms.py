@@ -42,7 +42,7 @@ class LoadModalitiesd(LoadImaged, ThreadUnsafe):
 
     MONAI 1.6.1's ``NibabelReader`` remembers the files of its last ``read`` and pairs them with the images in
     ``get_data``. Two threads that share it, as those of a ``CacheDataset`` do, can pair four images with the one file
-    of a label map, and three modalities vanish without a word. A transform marked ``ThreadUnsafe`` is copied for each
+    of a label map, and three modalities vanish silently. A transform marked ``ThreadUnsafe`` is copied for each
     thread instead. It takes the arguments of ``LoadImaged``. Label maps, under ``"label"`` or ``"truth"``, are rounded
     to whole numbers, see :func:`pkdr_monai.regions.whole_labels`.
 

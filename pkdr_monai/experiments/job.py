@@ -19,7 +19,7 @@ METRICS = {"dice": "val_mean_dice", "hd95": "val_hd95"}
 
 
 def run_job(job: Job) -> None:
-    """Train, or go on with a training that was cut short, then evaluate what has no result yet.
+    """Train, or continue a training that was cut short, then evaluate what has no result yet.
 
     Args:
         job: a job whose teacher is done.

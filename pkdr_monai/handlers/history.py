@@ -92,7 +92,7 @@ class History:
                 self.rows = [row for row in rows if row["epoch"] < engine.state.epoch]
             except (AttributeError, KeyError, TypeError, ValueError, csv.Error) as error:
                 raise InputError(
-                    f"{self.path} is no history of a training. Copy it again, or delete it: the training goes on."
+                    f"{self.path} is no history of a training. Copy it again, or delete it: the training continues."
                 ) from error
 
     def _write(self) -> None:

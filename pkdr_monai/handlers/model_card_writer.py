@@ -56,5 +56,5 @@ def known_card(card: ModelCard) -> ModelCard | None:
     try:
         written = ModelCard.read(card_path(card.weights))
     except InputError:
-        return None  # of another version, or damaged: it is written anew
+        return None  # of another version, or damaged: it is written again
     return written if written.sha256 == card.sha256 else None

@@ -73,7 +73,7 @@ class RunRecord:
             engine.add_event_handler(Events.EXCEPTION_RAISED, self.fail)
 
     def start(self, engine: Engine) -> None:
-        """Note the start, and the epoch at which a resumed run goes on."""
+        """Note the start, and the epoch at which a resumed run continues."""
         if "started" in self.record:
             return
         self.record["started"] = _now()

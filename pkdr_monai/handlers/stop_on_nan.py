@@ -14,7 +14,7 @@ from pkdr_monai.errors import RunError
 __all__ = ["StopOnNan"]
 
 WHAT_TO_DO = (
-    "The last checkpoint is sound. Look at the data with `pkdr data check`, or train anew with a lower --learning_rate."
+    "The last checkpoint is sound. Check the data with `pkdr data check`, or train with a lower --learning_rate."
 )
 
 

@@ -1,4 +1,4 @@
-"""Ctrl-C, and the SIGTERM of a job scheduler, end a training with a sentence that says how it goes on."""
+"""Ctrl-C, and the SIGTERM of a job scheduler, end a training with a sentence that says how it continues."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ DEFAULT = (signal.SIG_DFL, signal.default_int_handler)
 
 
 class StopSignals:
-    """Turn SIGINT and SIGTERM into an :class:`~pkdr_monai.errors.Interruption` that names the checkpoint to go on from.
+    """Turn SIGINT and SIGTERM into an :class:`~pkdr_monai.errors.Interruption` that names the checkpoint.
 
-    Nothing is written: a run goes on from the end of an epoch, where its checkpoint is, with the very weights of an
+    Nothing is written: a run continues from the end of an epoch, where its checkpoint is, with the very weights of an
     uninterrupted one. A signal that the process handles in its own way, or ignores, is left as it is.
 
     Args:
@@ -49,7 +49,7 @@ class StopSignals:
                 if self.checkpoint.exists()
                 else "there is no checkpoint yet"
             )
-            how = "go on with the same command and --resume true"
+            how = "continue with the same command and --resume true"
             raise Interruption(f"in epoch {engine.state.epoch}; {last}; {how}.")
 
         own = [number for number in SIGNALS if signal.getsignal(number) in DEFAULT]

@@ -1,4 +1,4 @@
-"""Everything a run needs to go on after it was killed, and the network that it is all for."""
+"""Everything a run needs to continue after it was killed, and the network that it is all for."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class TrainingCheckpoint:
     Three files, each replaced atomically: ``checkpoint.pt`` holds the distiller (student, heads, projectors), the
     optimiser, the schedule, the epoch and the best validation so far; ``model.pt`` holds the deployable network of the
     best validation, ``model_last.pt`` that of the last epoch, both as plain state dicts. The checkpoint before the last
-    stays as ``checkpoint_previous.pt``, which a run goes on from when the last one is damaged. Attach it behind the
+    stays as ``checkpoint_previous.pt``, which a run continues from when the last one is damaged. Attach it behind the
     validation and the schedule. With :class:`ReseedEachEpoch`, a run killed anywhere and resumed ends with the very
     weights of an uninterrupted one.
 
@@ -168,7 +168,7 @@ def _first_sound(paths: Sequence[Path]) -> tuple[Path, dict[str, Any]]:
         try:
             return path, read_tensors(path)
         except InputError as error:
-            logger.warning(f"{error} Going on from the checkpoint before it, {other}.")
+            logger.warning(f"{error} Continuing from the checkpoint before it, {other}.")
     return paths[-1], read_tensors(paths[-1])
 
 

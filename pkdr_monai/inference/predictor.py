@@ -107,13 +107,13 @@ def _network(card: ModelCard) -> nn.Module:
     if channels != len(card.modalities):
         raise InputError(
             f"{card.weights}: its card names the modalities {', '.join(card.modalities)}, but its network takes "
-            f"{channels} channels; it is the card of another checkpoint, so evaluate this one anew."
+            f"{channels} channels; it is the card of another checkpoint, so evaluate this one again."
         )
     load_weights(network, card.weights)
     if file_hash(card.weights) != card.sha256:
         raise InputError(
             f"{card.weights} is not the file that its card speaks of (their SHA-256 differ): "
-            "copy both from one place, or evaluate the model anew."
+            "copy both from one place, or evaluate the model again."
         )
     return network.eval()
 

@@ -109,7 +109,7 @@ def _cases_of(paths: Sequence[Path]) -> list[Case]:
     known = {Path(file) for case in cases for file in case.every_file}
     for path in files:
         if path not in known and parse_name(path).content != "label":
-            raise InputError(f"the name of {path} does not tell its sequence ({parse_name(path).reason}): {NAME_IT}.")
+            raise InputError(f"the name of {path} does not tell its modality ({parse_name(path).reason}): {NAME_IT}.")
     return cases
 
 

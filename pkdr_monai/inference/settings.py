@@ -25,7 +25,7 @@ class Settings:
     """How to segment a scan.
 
     Args:
-        use: ``"best"``: the model that sees all sequences at hand, else the one with the best Dice in its own
+        use: ``"best"``: the model that sees all modalities at hand, else the one with the best Dice in its own
             evaluation; ``"all"``: the mean of the probabilities of all students.
         fast: the whole brain in one pass, without a sliding window. It needs more memory and sees a voxel at a window's
             border with more around it, so that the result differs a little.

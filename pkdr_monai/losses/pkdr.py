@@ -48,8 +48,8 @@ class PKDRLoss(_Loss):
     Args:
         alpha: weight of the patch-selection loss, 0 or more.
         beta: common weight of the three distillation losses, 0 or more.
-        segmentation: loss for Eq. 8; ``None`` means :class:`~pkdr_monai.losses.SegmentationLoss` as it comes.
-        patch_selection: loss for Eq. 4; it also says the patch size. ``None`` means as it comes, here and below.
+        segmentation: loss for Eq. 8; ``None`` means :class:`~pkdr_monai.losses.SegmentationLoss` with its defaults.
+        patch_selection: loss for Eq. 4; it also says the patch size. ``None`` means its defaults, here and below.
         pixel_kd: loss for Eq. 5.
         patch_kd: loss for Eq. 6.
         patch_contrastive: loss for Eq. 7.

@@ -79,7 +79,7 @@ class MonaiVNet(nn.Module):
             the network owns a patch head, ``patch_logits`` ``(B, out_channels, x, y, z)``.
 
         Raises:
-            InputError: where bfloat16 training on the CPU would compute wrong gradients without a word.
+            InputError: where bfloat16 training on the CPU would compute wrong gradients silently.
         """
         refuse_wrong_gradients(self, x, STRIDE, KERNEL_SIZE)
         net = self.vnet

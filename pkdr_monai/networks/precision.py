@@ -1,4 +1,4 @@
-"""Where low precision computes wrong gradients without a word, and the refusal of it."""
+"""Where low precision computes wrong gradients silently, and the refusal of it."""
 
 from __future__ import annotations
 

@@ -125,7 +125,7 @@ class PatchVNet(nn.Module):
             network owns a patch head, ``patch_logits`` ``(B, out_channels, x, y, z)``.
 
         Raises:
-            InputError: where bfloat16 training on the CPU would compute wrong gradients without a word.
+            InputError: where bfloat16 training on the CPU would compute wrong gradients silently.
         """
         refuse_wrong_gradients(self, x, STRIDE, KERNEL_SIZE)
         levels = self.encode(x)

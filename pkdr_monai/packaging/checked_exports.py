@@ -52,7 +52,7 @@ def checked_exports(
 ) -> dict[str, Any]:
     """Export a model to every backend that is installed, unless that is done, and compare each with the weights.
 
-    The exports and their record, ``exports.json``, stay beside ``model.pt``. They are made anew when the weights or the
+    The exports and their record, ``exports.json``, stay beside ``model.pt``. They are made again when weights or
     metadata have changed, when a file is not the one that was checked, or when a backend has been installed since.
 
     Args:

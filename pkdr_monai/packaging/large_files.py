@@ -52,7 +52,7 @@ def read_large_files(root: str | Path) -> dict[str, dict[str, Any]]:
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise InputError(f"{path} is not valid YAML. Build the bundle anew.") from error
+        raise InputError(f"{path} is not valid YAML. Build the bundle again.") from error
     entries = content.get("large_files") if isinstance(content, dict) else None
     if not isinstance(entries, list) or not all(isinstance(entry, dict) and set(entry) >= KEYS for entry in entries):
         raise InputError(f"{path} is not as MONAI reads it: expected large_files, each with {', '.join(sorted(KEYS))}.")

@@ -56,7 +56,7 @@ def check_torchscript(root: Path) -> None:
     if not difference <= MAX_LOGIT_DIFFERENCE:
         raise InputError(
             f"{root.name}: models/model.ts and models/model.pt are not one model: their logits differ by up to "
-            f"{float(difference):.2g}. Build the bundle anew."
+            f"{float(difference):.2g}. Build the bundle again."
         )
 
 
@@ -66,7 +66,7 @@ def _predict(path: Path, image: torch.Tensor) -> torch.Tensor:
         return torch.jit.load(path, map_location="cpu").eval()(image)
     except RuntimeError as error:
         first = str(error).strip().splitlines()[0]
-        raise InputError(f"{path.name} is no TorchScript of this network ({first}). Build the bundle anew.") from error
+        raise InputError(f"{path.name} is no TorchScript of this network ({first}). Build the bundle again.") from error
 
 
 def _monai(root: Path, check: str, *words: str) -> None:

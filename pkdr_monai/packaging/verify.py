@@ -39,7 +39,7 @@ def verify_bundle(
 ) -> None:
     """Check a bundle: its files, version, metadata, weights, network and TorchScript.
 
-    The network is built, and exported anew, by MONAI in a process that finds the bundle's own code first: verify only
+    The network is built, and exported again, by MONAI in a process that finds the bundle's own code first: verify only
     what you trust. What is plain data is checked before.
 
     Args:
@@ -77,7 +77,7 @@ def _verify_folder(root: Path, schema: str | Path | None, tell: Callable[[str], 
     if (root / WEIGHTS).is_file():
         check_torchscript(root)
         tell(
-            "TorchScript: exported anew" + (", models/model.ts agrees" if (root / "models/model.ts").is_file() else "")
+            "TorchScript: exported again" + (", models/model.ts agrees" if (root / "models/model.ts").is_file() else "")
         )
     else:
         where = "the weights are hosted elsewhere" if WEIGHTS in hosted else "the bundle has no weights"
@@ -94,7 +94,7 @@ def _refuse_compiled_code(root: Path) -> None:
 def _check_directory(root: Path, hosted: dict[str, Any]) -> None:
     missing = [name for name in NEEDED if not (root / name).is_file()]
     if missing:
-        raise InputError(f"{root.name} is not complete: it has no {missing[0]}. Build it anew with pkdr bundle build.")
+        raise InputError(f"{root.name} is not complete: it has no {missing[0]}. Build it again with pkdr bundle build.")
     exports = root / "models" / EXPORTS
     if exports.is_file() and not (root / WEIGHTS).is_file() and WEIGHTS not in hosted:
         raise InputError(f"{root.name} has exports and no weights: {WEIGHTS} is neither there nor in large_files.yml.")

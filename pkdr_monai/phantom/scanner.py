@@ -63,7 +63,7 @@ class Scanner:
         """
         protocol = self.protocols[modality]
         csf = self._reference(modality, "csf") / self._reference(modality, "white")
-        image = np.full(brain.shape, csf)  # (X, Y, Z), CSF goes on beyond the brain that is kept
+        image = np.full(brain.shape, csf)  # (X, Y, Z), CSF continues beyond the brain that is kept
         image[brain] = self.signal(modality, maps)
         for axis, (width, size) in enumerate(zip(protocol.fwhm_mm, voxel_mm, strict=True)):
             image = ndimage.gaussian_filter1d(image, width / FWHM_PER_SIGMA / size, axis=axis, truncate=3.0)

@@ -64,7 +64,7 @@ class BoundaryLoss(_Loss):
 
     Args:
         weight: weight :math:`w` of both terms on the outline.
-        segmentation: loss for Eq. 8; ``None`` means :class:`~pkdr_monai.losses.SegmentationLoss` as it comes.
+        segmentation: loss for Eq. 8; ``None`` means :class:`~pkdr_monai.losses.SegmentationLoss` with its defaults.
 
     Attributes:
         parts: after a call, the terms ``segmentation``, ``boundary_dice`` and ``boundary_cross_entropy``.

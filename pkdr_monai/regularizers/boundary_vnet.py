@@ -72,7 +72,7 @@ class BoundaryVNet(nn.Module):
         """Return what :meth:`PatchVNet.features` does, and ``boundary_logits``, ``(B, out_channels, X, Y, Z)``.
 
         Raises:
-            InputError: where bfloat16 training on the CPU would compute wrong gradients without a word.
+            InputError: where bfloat16 training on the CPU would compute wrong gradients silently.
         """
         refuse_wrong_gradients(self, x, self.stride, KERNEL_SIZE)
         levels = self.backbone.encode(x)

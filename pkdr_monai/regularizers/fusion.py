@@ -78,7 +78,7 @@ class FusionLoss(_Loss):
     Args:
         modalities: the channels of the image that the network sees; T1ce, T2 and FLAIR have to be among them.
         window: side of SSIM's window in voxels, odd; no side of a crop may be smaller.
-        segmentation: loss for Eq. 8; ``None`` means :class:`~pkdr_monai.losses.SegmentationLoss` as it comes.
+        segmentation: loss for Eq. 8; ``None`` means :class:`~pkdr_monai.losses.SegmentationLoss` with its defaults.
 
     Attributes:
         parts: after a call, the terms ``segmentation``, ``fusion`` and ``fusion_log_variance``, which is :math:`s`.

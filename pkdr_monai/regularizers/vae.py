@@ -120,7 +120,7 @@ class VAELoss(_Loss):
     Args:
         reconstruction_weight: weight of the squared error.
         kl_weight: weight of the distance from the standard normal distribution.
-        segmentation: loss for Eq. 8; ``None`` means :class:`~pkdr_monai.losses.SegmentationLoss` as it comes.
+        segmentation: loss for Eq. 8; ``None`` means :class:`~pkdr_monai.losses.SegmentationLoss` with its defaults.
 
     Attributes:
         parts: after a call, the terms ``segmentation``, ``reconstruction`` and ``kl`` before their weights.

@@ -58,7 +58,7 @@ def overlay(scan: Scan) -> str:
 
 
 def thumbnail(images: Sequence[np.ndarray], tissue: np.ndarray | None) -> str:
-    """Draw one axial slice of several sequences side by side, tinted by tissue, as a small JPEG in a ``data:`` link.
+    """Draw one axial slice of several modalities side by side, tinted by tissue, as a small JPEG in a ``data:`` link.
 
     Args:
         images: volumes of one grid, ``(X, Y, Z)`` each, in RAS.

@@ -1,4 +1,4 @@
-"""Predictions of a training run, made anew: an evaluation keeps scores, not segmentations."""
+"""Predictions of a training run, made again: an evaluation keeps scores, not segmentations."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ __all__ = ["Recompute"]
 class Recompute:
     """A run's own network, ready to segment cases as the bundle's inference does.
 
-    Preprocessing, window and network are those of inference.json. The run's record gives sequences, spacing and window,
-    its weights tell the number of filters; what else differs, such as another network, has to be said by overlays.
+    Preprocessing, window and network are those of inference.json. The run's record gives modalities, spacing and
+    window, its weights the number of filters; what else differs, such as another network, has to be said by overlays.
 
     Args:
         run: a training run, with its record and its weights.

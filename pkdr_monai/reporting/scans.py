@@ -39,7 +39,7 @@ class Scan:
 
     Args:
         case: its name.
-        modality: the sequence that ``image`` is.
+        modality: the modality that ``image`` is.
         image: ``(X, Y, Z)``, 0 outside the brain.
         affine: voxel index to position in mm, ``(4, 4)``.
         truth: TC, WT, ET, bool, ``(3, X, Y, Z)``, or ``None`` where the case has no label.
@@ -69,7 +69,7 @@ def read_scan(
         case: the case.
         folder: the data set's folder.
         label_scheme: scheme of its label.
-        modalities: the sequences that the network sees; one of them is shown.
+        modalities: the modalities that the network sees; one of them is shown.
         prediction: what the network says, or ``None``.
 
     Raises:
@@ -77,7 +77,7 @@ def read_scan(
     """
     modality = next((name for name in SHOWN_FIRST if name in modalities and name in case.modalities), None)
     if modality is None:
-        raise InputError(f"case {case.name} has none of the sequences {', '.join(modalities)}.")
+        raise InputError(f"case {case.name} has none of the modalities {', '.join(modalities)}.")
     try:
         channel = (case.channels or {}).get(modality)
         image, affine = read_canonical(folder / case.modalities[modality], channel, case.geometry)

@@ -129,14 +129,14 @@ def _read(path: Path) -> dict[str, tuple[float, ...]]:
             for row in csv.DictReader(file, quoting=csv.QUOTE_NONE):  # as MetricsSaver writes
                 case = case_of_file(row["filename"])
                 if case in scores:
-                    raise InputError(f"{path} has the case {case} twice. Evaluate anew into a folder of its own.")
+                    raise InputError(f"{path} has the case {case} twice. Evaluate again into a folder of its own.")
                 scores[case] = tuple(float(row[column]) for column in columns)
     except (KeyError, TypeError, ValueError, OSError) as error:
         if isinstance(error, InputError):
             raise
         raise InputError(
             f"{path} is not what an evaluation writes: expected the columns filename, {', '.join(columns)} with a "
-            "number each. Evaluate anew."
+            "number each. Evaluate again."
         ) from error
     return scores
 

@@ -109,5 +109,5 @@ def _checked(probabilities: np.ndarray, regions: np.ndarray, path: Path) -> np.n
     if probabilities.shape != expected:
         raise InputError(f"{path} has the shape {probabilities.shape}, expected {expected}: one channel a region.")
     if not (probabilities.min() >= 0 and probabilities.max() <= 1):
-        raise InputError(f"{path} holds values outside of 0 to 1: expected probabilities. Write it anew.")
+        raise InputError(f"{path} holds values outside of 0 to 1: expected probabilities. Write it again.")
     return np.moveaxis(probabilities, -1, 0).astype(np.float32)

@@ -25,7 +25,7 @@ class Sources:
 
     Args:
         cohort: the data set.
-        modalities: the sequences that the network sees.
+        modalities: the modalities that the network sees.
         predict: returns the prediction of a case, or ``None``.
     """
 
@@ -74,7 +74,7 @@ def open_sources(
         run: the run that is reported.
         dataset_dir: the data set's folder.
         data_list_file: its data list; without one, the folder is searched.
-        predictions: folder of segmentations; without one, the run's own are taken, or its network segments anew.
+        predictions: folder of segmentations; without one, the run's own are taken, or its network segments again.
         config_files: inference.json and overlays, for :class:`~pkdr_monai.reporting.recompute.Recompute`.
         label_scheme: of the segmentations, where it is not that of the data set.
 

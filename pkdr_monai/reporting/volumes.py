@@ -23,7 +23,7 @@ class ViewerCase:
 
     Args:
         case: its name.
-        modality: the sequence that ``image`` is.
+        modality: the modality that ``image`` is.
         volumes: ``"image"`` (grey levels), and ``"truth"`` and ``"prediction"`` (:func:`tissues`) where they are there.
         centre: where the cross-hair starts, as parts of the volume along its axes.
     """

@@ -90,7 +90,7 @@ def test_its_weights_fill_the_network_that_it_names(
 
 @pytest.mark.parametrize("path", EXPERIMENTS, ids=_name)
 def test_it_changes_only_what_there_is(path: Path) -> None:
-    """MONAI takes an unknown id without a word: each is one of the bundle's or is read by the experiment itself."""
+    """MONAI takes an unknown id silently: each is one of the bundle's or is read by the experiment itself."""
     known = set(_merged(TRAIN, CONFIGS / "evaluate.json")) | set(re.findall(r"@(\w+)", path.read_text()))
     assert {key.split("#")[0] for key in OVERLAYS[path]} <= known
 

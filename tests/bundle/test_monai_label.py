@@ -38,7 +38,7 @@ def installed(teacher: Path, student: Path, tmp_path: Path) -> Path:
 
 @pytest.fixture
 def scans(bundle: Bundle, tmp_path: Path) -> list[dict[str, str]]:
-    """Cases as one file of four sequences each, with the labels of BraTS 2018 and, of the last, of 2023."""
+    """Cases as one file of four modalities each, with the labels of BraTS 2018 and, of the last, of 2023."""
     items = []
     for number, case in enumerate(sorted(bundle.cohort.glob("HGG/*"))[:3]):
         volumes = [nibabel.load(case / f"{case.name}_{modality}.nii.gz") for modality in MODALITIES]

@@ -112,7 +112,7 @@ def test_a_damaged_case_is_named_and_made_anew(
     path.write_bytes(path.read_bytes()[:-100])
     again = cache_cases(items, counted, "disk", tmp_path)
     assert counted.cases[3:] == [items[1]["case"]]
-    assert f"Case {items[1]['case']} in the cache: {path} is truncated or damaged. It is made anew." in caplog.text
+    assert f"Case {items[1]['case']} in the cache: {path} is truncated or damaged. It is made again." in caplog.text
     np.testing.assert_array_equal(again[1]["image"][(slice(None),) * 4], counted.preparation(items[1])["image"])
     assert not list(tmp_path.glob("*.tmp"))
 

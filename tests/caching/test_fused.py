@@ -21,7 +21,7 @@ Change = Callable[[nib.Nifti1Image], nib.Nifti1Image]
 
 
 def rewritten(item: dict[str, Any], folder: Path, change: Change) -> dict[str, Any]:
-    """Write all files of a case anew after changing each."""
+    """Write all files of a case again after changing each."""
     folder.mkdir(parents=True, exist_ok=True)
 
     def write(path: str) -> str:

@@ -20,7 +20,7 @@ TEACHERS = (["table1/plain_teacher", "table2/baseline"], ["bundle/teacher", "tab
 def result(
     cells: Sequence[str], modality: str = "t2", seed: int = 0, worth: float = 0.6, cases: int = 6, **changes: Any
 ) -> dict[str, Any]:
-    """Return one result as it stands in its file; one case in six has no enhancing tumour."""
+    """Return one result as it is in its file; one case in six has no enhancing tumour."""
     patient = np.random.default_rng(7)
     noise = np.random.default_rng([seed, *map(ord, cells[0] + modality)])
     scores: dict[str, Any] = {}
@@ -93,7 +93,7 @@ def write_study(
 
 @pytest.fixture
 def study_folder(tmp_path: Path) -> Path:
-    """A study of six methods on two sequences with three seeds."""
+    """A study of six methods on two modalities with three seeds."""
     return write_study(tmp_path / "study")
 
 

@@ -1,4 +1,4 @@
-"""A family of tests holds every method, choice of sequences and region, and is corrected as one."""
+"""A family of tests holds every method, choice of modalities and region, and is corrected as one."""
 
 from __future__ import annotations
 

@@ -40,7 +40,7 @@ def test_the_number_of_dots_is_that_of_the_results(study_folder: Path) -> None:
     figures = _gallery(study_folder)
     assert _dots(figures["table1_t2"]()) == 4 * 6 * 3  # regions, methods, seeds
     assert _dots(figures["table1_t2_differences"]()) == 4 * 5 * 6  # regions, methods but one, cases
-    assert _dots(figures["table1_cost"]()) == 2 * 5  # choices of sequences, methods but one
+    assert _dots(figures["table1_cost"]()) == 2 * 5  # choices of modalities, methods but one
 
 
 def test_without_cost_or_reference_there_are_fewer(make_study: Callable[..., Path]) -> None:

@@ -1,4 +1,4 @@
-"""What stands in a table is what was measured, to the digit."""
+"""What is in a table is what was measured, to the digit."""
 
 from __future__ import annotations
 
@@ -50,10 +50,10 @@ def test_a_row_holds_mean_and_deviation_distance_cost_and_what_was_published(stu
 def test_the_teachers_stand_last_and_see_all_four(study_folder: Path) -> None:
     rows = _scores(study_folder, "t2")
     assert list(rows)[-2:] == [
-        "Plain teacher (all four sequences)",
-        "Teacher with patch selection (all four sequences)",
+        "Plain teacher (all four modalities)",
+        "Teacher with patch selection (all four modalities)",
     ]
-    assert rows["Teacher with patch selection (all four sequences)"][-1] == "0.8210"
+    assert rows["Teacher with patch selection (all four modalities)"][-1] == "0.8210"
 
 
 def test_a_cell_without_a_result_is_not_run(study_folder: Path) -> None:
@@ -106,7 +106,7 @@ def test_one_case_has_no_interval_to_show(make_study: Callable[..., Path]) -> No
 
 def test_published_figures_are_shown_as_published() -> None:
     rows = _cells(published_table(read_tables(TABLES)["table1"]))
-    assert rows["method"] == ["T1", "T1ce", "T2", "FLAIR", "all four sequences"]
+    assert rows["method"] == ["T1", "T1ce", "T2", "FLAIR", "all four modalities"]
     assert rows["PKDR"][2] == "84.01 / 69.18 / 50.66 / 67.95"
     assert _cells(published_table(read_tables(TABLES)["table3"]))["complete PKDR"] == ["67.95"]
 

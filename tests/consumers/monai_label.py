@@ -54,7 +54,7 @@ def trial(workshop: Workshop) -> str:
     require(np.array_equal(read(Path(answers["after"])), after), "after training, the old weights segment")
     require(not np.array_equal(before, after), "training changed nothing")
     require(answers["labels"] == {"necrotic core": 1, "oedema": 2, "enhancing tumour": 4}, f"{answers['labels']}")
-    return f"T2 and four sequences segmented as MONAI does, {answers['cases']} cases learnt from, the result served"
+    return f"T2 and four modalities segmented as MONAI does, {answers['cases']} cases learnt from, the result served"
 
 
 def _prepare_training(configs: Path) -> None:
@@ -64,7 +64,7 @@ def _prepare_training(configs: Path) -> None:
 
 
 def _scans(workshop: Workshop, studies: Path) -> list[str]:
-    """Write each case as one file of four sequences, and the last one's T2 alone as well; return the names."""
+    """Write each case as one file of four modalities, and the last one's T2 alone as well; return the names."""
     studies.mkdir()
     for case in workshop.cases():
         volumes = [nibabel.load(case / f"{case.name}_{modality}.nii.gz") for modality in MODALITIES]

@@ -8,7 +8,7 @@ import pytest
 from pkdr_monai.data.problems import Problem, errors_among, problems_table, refuse_errors
 from pkdr_monai.errors import InputError
 
-ERROR = Problem("b", "b/b_t1.nii", "has 2 NaN", "write it anew")
+ERROR = Problem("b", "b/b_t1.nii", "has 2 NaN", "write it again")
 WARNING = Problem("a", "a/a_t1.nii", "is dim", "look at it", "warning")
 
 

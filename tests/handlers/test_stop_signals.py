@@ -1,4 +1,4 @@
-"""Ctrl-C says how to go on, and signals are given back."""
+"""Ctrl-C says how to continue, and signals are given back."""
 
 from __future__ import annotations
 

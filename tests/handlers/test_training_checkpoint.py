@@ -1,4 +1,4 @@
-"""A run that was killed goes on as if nothing had happened, and nobody's work is overwritten."""
+"""A run that was killed continues as if nothing had happened, and nobody's work is overwritten."""
 
 from __future__ import annotations
 
@@ -112,7 +112,7 @@ def test_a_damaged_checkpoint_is_named_and_the_one_before_it_used(
     path.write_bytes(path.read_bytes()[:-100])
     make_run(resume=True).go(4)
     assert "checkpoint.pt is damaged or incomplete" in caplog.text
-    assert "Going on from the checkpoint before it" in caplog.text
+    assert "Continuing from the checkpoint before it" in caplog.text
     whole, broken = _weights(tmp_path / "whole/models/model_last.pt"), _weights(tmp_path / "run/models/model_last.pt")
     torch.testing.assert_close(broken, whole, rtol=0, atol=0)
 

@@ -126,7 +126,7 @@ def whole(bundle: Bundle, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def tmpfs(tmp_path: Path) -> Iterator[Callable[..., Path]]:
-    """Return a function that mounts a small disk of its own, and mounts it anew with other options."""
+    """Return a function that mounts a small disk of its own, and mounts it again with other options."""
     mounted: list[Path] = []
 
     def mount(options: str) -> Path:

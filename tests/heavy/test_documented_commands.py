@@ -75,7 +75,7 @@ def _commands(document: str) -> Iterator[str]:
 
 def _type(script: str, folder: Path, checkout: Path) -> None:
     if re.search(r"train.* --modality t2", script) and not re.search(r"evaluat|experiments", script):
-        shutil.rmtree(folder / "runs" / "pkdr_t2", ignore_errors=True)  # several documents train it anew
+        shutil.rmtree(folder / "runs" / "pkdr_t2", ignore_errors=True)  # several documents train it again
     type_in_a_shell(script, folder, checkout)
 
 

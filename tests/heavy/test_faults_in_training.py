@@ -1,4 +1,4 @@
-"""Whatever befalls a training: one sentence, nothing lost since the last checkpoint, and the next command goes on."""
+"""Whatever befalls a training: one sentence, nothing lost since the last checkpoint, and the next command continues."""
 
 from __future__ import annotations
 

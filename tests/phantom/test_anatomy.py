@@ -42,7 +42,7 @@ def test_the_brain_lies_within_the_lattice(seed):
     _, _, brain = head(seed)
     assert not brain[[0, -1]].any()
     assert not brain[:, [0, -1]].any()
-    assert not brain[:, :, -1].any()  # below, the brain stem goes on: the image's edge cuts it
+    assert not brain[:, :, -1].any()  # below, the brain stem continues: the image's edge cuts it
 
 
 @HEADS
