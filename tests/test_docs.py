@@ -133,13 +133,3 @@ def test_the_scripts_that_use_the_losses_elsewhere_train(number: int) -> None:
     assert torch.isfinite(names["loss"])
     assert all(weight.grad is not None for weight in names["student"].parameters())
     assert all(weight.grad is None for weight in names["teacher"].parameters())
-
-
-def test_the_readme_gives_a_reason_for_every_dependency() -> None:
-    import configparser
-
-    setup = configparser.ConfigParser()
-    setup.read(ROOT / "setup.cfg", encoding="utf-8")
-    required = re.findall(r"^([\w-]+)", setup["options"]["install_requires"], re.MULTILINE)
-    assert required
-    assert all(f"| {name} |" in _text(Path("README.md")) for name in required)
