@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: help demo demo-training weights test test-heavy test-real consumers lint bench bundle clean
+.PHONY: help demo demo-training weights test test-heavy test-real consumers lint docs bench bundle clean
 
 help:
 	@echo "make demo       one synthetic patient, segmented from FLAIR alone with the weights of the bundle (two minutes)"
@@ -15,6 +15,7 @@ help:
 	@echo "make test-real  the tests on real BraTS cases; set PKDR_REAL_DATA to their folder"
 	@echo "make consumers  MONAI Label, NVIDIA FLARE and MONAI Deploy with the bundle, each installed below .consumers/"
 	@echo "make lint       ruff and mypy"
+	@echo "make docs       the documentation as a site, build/docs/docs/index.html; a warning is an error"
 	@echo "make bench      speed and memory as ratios measured side by side"
 	@echo "make bundle     the bundle's zip below dist/, verified; RUN=runs/pkdr_t2 puts in the weights of a training"
 	@echo "make clean      remove .venv, .consumers and what the demo wrote"
@@ -50,6 +51,10 @@ lint: $(INSTALLED)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+docs: $(INSTALLED)
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[docs]'
+	$(BIN)/python -m sphinx --quiet --fail-on-warning --keep-going -b html -c docs . build/docs
 
 bench: $(INSTALLED)
 	$(BIN)/python -m benchmarks
