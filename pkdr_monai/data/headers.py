@@ -8,6 +8,7 @@ import threading
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -19,7 +20,7 @@ import numpy as np
 from pkdr_monai.data.geometry import counted_affine
 from pkdr_monai.data.problems import UnreadableError
 
-__all__ = ["Header", "UnreadableError", "describe_shape", "read_header", "read_voxels", "squeezed"]
+__all__ = ["Header", "UnreadableError", "describe_shape", "read_header", "read_once", "read_voxels", "squeezed"]
 
 MAX_BYTES = 8 * 2**30  # of one volume; BraTS has 18 MB, and all four modalities of the Decathlon 143 MB
 MAX_EXTENT = 600.0  # mm; no head is larger, and resampling to 1 mm would take more memory than there is
@@ -28,6 +29,8 @@ WRITE_ANEW = "copy or download it again"
 CHUNK = 2**24  # bytes decompressed at once
 SHORTEST_GZIP = 18  # bytes: its header and its checksum
 MAGIC = b"\x1f\x8b"  # what a gzip begins with
+
+_kept: ContextVar[dict[tuple[str, int, int], np.ndarray] | None] = ContextVar("voxels read in this block", default=None)
 
 open_gzip: Any = gzip.open
 damaged: tuple[Any, ...] = (zlib.error, gzip.BadGzipFile)
@@ -80,16 +83,46 @@ def read_header(path: Path, geometry: str = "header") -> Header:
     return Header(shape, affine)
 
 
-@np.errstate(all="ignore")
+@contextmanager
+def read_once() -> Iterator[None]:
+    """Read the voxels of each file once within this block, however often :func:`read_voxels` is asked for them.
+
+    Checking, segmenting and drawing a scan need the same voxels, and decompressing them takes longer than all else but
+    the network. The voxels of the files that were read stay in memory until the block ends.
+
+    Example:
+        >>> with read_once():
+        ...     pass  # check_cases, scan_probabilities, write_results
+    """
+    token = _kept.set({})
+    try:
+        yield
+    finally:
+        _kept.reset(token)
+
+
 def read_voxels(path: Path) -> np.ndarray:
     """Read the voxels of a file whose header :func:`read_header` accepts, to the end of a gzip, where its checksum is.
 
     Returns:
         Voxels in the type they are stored in, or in float64 where the header scales them, in the shape of the header.
+        The caller may change them.
 
     Raises:
         UnreadableError: when the file is truncated or damaged.
     """
+    kept = _kept.get()
+    if kept is None:
+        return _read_voxels(path)
+    state = path.stat()
+    key = str(path.absolute()), state.st_size, state.st_mtime_ns
+    if key not in kept:
+        kept[key] = _read_voxels(path)
+    return kept[key].copy(order="K")
+
+
+@np.errstate(all="ignore")
+def _read_voxels(path: Path) -> np.ndarray:
     kind = type(_open(path))
     try:
         voxels = _voxels(path, kind, open_gzip)

@@ -24,7 +24,7 @@ SHOWN = 5  # values of a label in a message
 SMALL_ET = 1000.0  # mm³; below, one voxel more or less moves Dice by much
 
 INSIST = ", or insist with --force (pkdr data split: --accept_scans)"
-TAKEN = "; taken all the same, because a person insisted"
+TAKEN = "; taken all the same, as --force (--accept_scans) says"
 
 
 def image_problems(

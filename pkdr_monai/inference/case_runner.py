@@ -11,6 +11,7 @@ from typing import Any, TypeAlias
 
 import torch
 
+from pkdr_monai.data.headers import read_once
 from pkdr_monai.errors import plain_error_in
 from pkdr_monai.inference.engine import Engine, choose_engine
 from pkdr_monai.inference.predictor import Predictor, load_predictor, scan_probabilities
@@ -104,13 +105,14 @@ class CaseRunner:
         if record is not None:
             self.tell(f"{scan.name}: done before, {describe_volumes(record['volumes_ml'])}")
             return {"status": "skipped", "outputs": record["outputs"], "volumes_ml": record["volumes_ml"]}
-        warnings = check_scan(scan, seen, self.settings.force)
-        for warning in warnings:
-            self.tell(f"warning: {warning}")
-        probabilities = scan_probabilities(scan, [self._predictor(card) for card in cards], self.settings)
-        content: dict[str, Any] = {"models": [card.name for card in cards], "warnings": warnings}
-        clear_results(folder)
-        content |= write_results(folder, scan, probabilities, cards, self.settings)
+        with read_once():
+            warnings = check_scan(scan, seen, self.settings.force)
+            for warning in warnings:
+                self.tell(f"warning: {warning}")
+            probabilities = scan_probabilities(scan, [self._predictor(card) for card in cards], self.settings)
+            content: dict[str, Any] = {"models": [card.name for card in cards], "warnings": warnings}
+            clear_results(folder)
+            content |= write_results(folder, scan, probabilities, cards, self.settings)
         content["seconds"] = round(time.monotonic() - begun, 1)
         write_record(folder / RECORD, {"case": scan.name, "key": key, "inputs": inputs, **content, "note": NOTE})
         self.tell(f"{scan.name}: {describe_volumes(content['volumes_ml'])}; {content['seconds']:g} s, in {folder}")

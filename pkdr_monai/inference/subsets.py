@@ -16,6 +16,7 @@ from monai.transforms import Compose, EnsureChannelFirstd
 
 from pkdr_monai.data import training_items
 from pkdr_monai.data.entries import case_of
+from pkdr_monai.data.headers import read_once
 from pkdr_monai.data.transforms import LabelToRegionsd, LoadModalitiesd
 from pkdr_monai.errors import InputError
 from pkdr_monai.files import atomic_write
@@ -86,7 +87,8 @@ def evaluate_subsets(
     items = training_items(data_list, dataset_dir, subset, label_key="truth")
     scores: list[SubsetScore] = []
     for number, (item, entry) in enumerate(zip(items, data_list[subset], strict=True), start=1):
-        scores += _scores_of_case(item, Scan(case_of(entry), Path(dataset_dir)), predictors, settings)
+        with read_once():
+            scores += _scores_of_case(item, Scan(case_of(entry), Path(dataset_dir)), predictors, settings)
         if progress is not None:
             progress(number, len(items))
     return scores

@@ -11,7 +11,8 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from pkdr_monai.data.headers import UnreadableError, read_header, read_voxels
+from pkdr_monai.data import headers
+from pkdr_monai.data.headers import UnreadableError, read_header, read_once, read_voxels
 
 VOLUME = np.arange(8 * 9 * 7, dtype=np.int16).reshape(8, 9, 7)
 
@@ -182,3 +183,20 @@ def test_claim_counts_what_scaled_voxels_take_in_memory(tmp_path: Path, monkeypa
     monkeypatch.setattr("pkdr_monai.data.headers.MAX_BYTES", 7999)
     with pytest.raises(UnreadableError, match="more than the limit"):
         read_header(tmp_path / "a.nii")
+
+
+def test_within_read_once_a_file_is_decompressed_once_and_callers_own_what_they_get(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, opened = tmp_path / "a.nii.gz", []
+    nib.save(nib.Nifti1Image(VOLUME, np.eye(4)), path)
+    read = headers._read_voxels
+    monkeypatch.setattr(headers, "_read_voxels", lambda file: opened.append(file) or read(file))
+    with read_once():
+        read_voxels(path)[:] = 0
+        np.testing.assert_array_equal(read_voxels(path), VOLUME)
+        assert len(opened) == 1
+        nib.save(nib.Nifti1Image(VOLUME + 1, np.eye(4)), path)  # another file under the same name is read
+        np.testing.assert_array_equal(read_voxels(path), VOLUME + 1)
+    read_voxels(path)
+    assert len(opened) == 3

@@ -12,6 +12,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 
+from pkdr_monai.data import headers
 from pkdr_monai.inference import Settings, predict
 from pkdr_monai.inference.scans import Scan
 
@@ -25,6 +26,16 @@ def test_an_error_that_nobody_foresaw_is_a_sentence_too(
     monkeypatch.setattr("pkdr_monai.inference.case_runner.scan_probabilities", fail)
     (case,) = predict(named={"flair": scan.paths(["flair"])[0]}, output=tmp_path, models=[runs])["cases"]
     assert (case["status"], case["kind"], case["error"]) == ("failed", "unexpected", "RuntimeError: the network")
+
+
+def test_a_scan_is_decompressed_once(scan: Scan, runs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened: list[Path] = []
+    read = headers._read_voxels
+    monkeypatch.setattr(headers, "_read_voxels", lambda path: opened.append(path) or read(path))
+    path = scan.paths(["flair"])[0]
+    (case,) = predict(named={"flair": path}, output=tmp_path, models=[runs])["cases"]
+    assert case["status"] == "done"
+    assert opened == [path]
 
 
 def _truncated(path: Path, image: nib.Nifti1Image) -> None:
