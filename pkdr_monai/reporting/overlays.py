@@ -8,19 +8,19 @@ from collections.abc import Sequence
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.image import imsave
 
+from pkdr_monai.drawing import DRAWN, PLANES, REGION_COLOURS, plane
 from pkdr_monai.regions import REGIONS
-from pkdr_monai.reporting.figures import REGION_COLOURS, data_uri
+from pkdr_monai.reporting.figures import data_uri
 from pkdr_monai.reporting.scans import Scan
 from pkdr_monai.reporting.volumes import brain_box, centre_of, grey_levels
 
-__all__ = ["overlay", "plane", "thumbnail"]
+__all__ = ["overlay", "thumbnail"]
 
-PLANES = ("sagittal", "coronal", "axial")  # across the axes X, Y, Z of a volume in RAS
-DRAWN = ("wt", "tc", "et")  # the large region below the small
-TINTS = {1: (230, 159, 0), 2: (86, 180, 233), 3: (213, 94, 0)}  # of the tissues core, oedema, ET
+TINTS = {value: to_rgb(REGION_COLOURS[region]) for value, region in ((1, "tc"), (2, "wt"), (3, "et"))}  # of tissues
 ABOVE = "#f2f2f2"
 THUMBNAIL = 112  # pixels: height and width of a slice in a thumbnail, at most
 
@@ -73,17 +73,11 @@ def thumbnail(images: Sequence[np.ndarray], tissue: np.ndarray | None) -> str:
         if tissue is not None:
             labels = plane(tissue, 2, depth)[::step, ::step]
             for value, tint in TINTS.items():
-                tile[labels == value] = (0.6 * tile[labels == value] + 0.4 * np.array(tint)).astype(np.uint8)
+                tile[labels == value] = (0.6 * tile[labels == value] + 102 * np.array(tint)).astype(np.uint8)
         tiles.append(tile)
     file = io.BytesIO()
     imsave(file, np.concatenate(tiles, axis=1), format="jpeg", pil_kwargs={"quality": 82})
     return data_uri("image/jpeg", file.getvalue())
-
-
-def plane(volume: np.ndarray, axis: int, index: int) -> np.ndarray:
-    """Return a slice of a volume in RAS as it is looked at: head or face up, the patient's left on the right."""
-    slice_ = np.take(volume, index, axis=axis).T[::-1]
-    return slice_ if axis == 0 else slice_[:, ::-1]
 
 
 def _draw_plane(axes: Axes, image: np.ndarray, regions: np.ndarray, axis: int, index: int, spacing: np.ndarray) -> None:

@@ -8,8 +8,8 @@ import numpy as np
 from matplotlib.colors import to_rgb
 from PIL import Image
 
-from pkdr_monai.reporting.figures import REGION_COLOURS
-from pkdr_monai.reporting.overlays import overlay, plane, thumbnail
+from pkdr_monai.drawing import REGION_COLOURS
+from pkdr_monai.reporting.overlays import overlay, thumbnail
 from pkdr_monai.reporting.scans import Scan
 from tests.conftest import AFFINE
 
@@ -37,14 +37,6 @@ def test_case_with_an_image_alone_is_drawn_too(scan: Scan) -> None:
 
 def test_empty_image_is_no_error() -> None:
     assert _pixels(overlay(Scan("a", "t2", np.zeros((4, 5, 6)), AFFINE))).size
-
-
-def test_patients_left_is_on_the_right_and_the_head_up() -> None:
-    volume = np.zeros((2, 3, 4))
-    volume[0, 2, 3] = 1  # left, anterior, superior in RAS
-    assert np.argwhere(plane(volume, 2, 3)).tolist() == [[0, 1]]
-    assert np.argwhere(plane(volume, 1, 2)).tolist() == [[0, 1]]
-    assert np.argwhere(plane(volume, 0, 0)).tolist() == [[0, 2]]
 
 
 def test_thumbnail_shows_the_sequences_side_by_side_and_tints_the_tumour(scan: Scan) -> None:
