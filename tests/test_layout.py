@@ -9,7 +9,7 @@ from graphlib import TopologicalSorter
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-PACKAGE, TESTS = ROOT / "pkdr_monai", ROOT / "tests"
+PACKAGE = ROOT / "pkdr_monai"
 
 LAYERS = [  # each imports from those above it, never from its own or a later one
     {"errors", "losses", "metrics", "allocator", "peak_memory", "federated"},
