@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 from pkdr_monai.data.brats import cases_of_files
 from pkdr_monai.data.cases import Case, find_cases
 from pkdr_monai.data.checks import check_cases
+from pkdr_monai.data.decathlon import complete_list
 from pkdr_monai.data.entries import case_of, data_list_hash, file_sizes
 from pkdr_monai.data.listing import make_data_list
 from pkdr_monai.data.names import NIFTI_NAME, output_key, parse_name
@@ -21,6 +23,8 @@ from pkdr_monai.regions import LABEL_SCHEMES
 
 __all__ = ["inference_items", "load_data_list", "make_data_list", "require_checked", "training_items"]
 
+logger = logging.getLogger(__name__)
+
 WRITE_IT = "Write it with `pkdr data split DATASET_DIR --output FILE`, which also takes --split and --exclude."
 
 
@@ -28,7 +32,8 @@ def load_data_list(path: str | Path) -> dict[str, Any]:
     """Read a data list, and refuse one that is not as it was written.
 
     Args:
-        path: a file that ``pkdr data split`` wrote.
+        path: a file that ``pkdr data split`` wrote, or a list of the Decathlon's shape without a hash, which is taken
+            with a warning: nothing says whether its files were checked.
 
     Returns:
         Its content, as :func:`pkdr_monai.data.listing.make_data_list` describes it.
@@ -37,6 +42,13 @@ def load_data_list(path: str | Path) -> dict[str, Any]:
         InputError: when the file is absent, is no data list, or was changed since.
     """
     data_list = read_json(str(path))  # MONAI's command line makes a number of 2018
+    if isinstance(data_list, dict) and "training" in data_list and "hash" not in data_list:
+        data_list = complete_list(path, data_list)
+        data_list["hash"] = data_list_hash(data_list)
+        logger.warning(
+            "%s has no hash: it is taken as it is. Nothing says that its cases were checked, or how they were divided.",
+            path,
+        )
     if not isinstance(data_list, dict) or not {"label_scheme", "hash", *SECTIONS} <= set(data_list):
         raise InputError(f"{path} is not a data list: expected label_scheme, hash, {', '.join(SECTIONS)}. {WRITE_IT}")
     if data_list["label_scheme"] not in tuple(LABEL_SCHEMES) or not all(

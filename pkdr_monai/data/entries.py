@@ -1,4 +1,4 @@
-"""A case as an entry of a data list, plain data for JSON, and back."""
+"""A case as an entry of a data list, plain data for JSON in the shape of the Decathlon's, and back."""
 
 from __future__ import annotations
 
@@ -19,29 +19,39 @@ __all__ = ["case_of", "data_list_hash", "entry_of", "file_sizes"]
 def entry_of(case: Case, folder: Path) -> dict[str, Any]:
     """Write a case as plain data, with the sizes of its files in ``folder``.
 
+    ``image`` and ``label`` are those of a data list of the Decathlon: what ``LoadImaged`` loads, one file for each
+    modality or one 4-D file. ``channels`` says where each modality lies in the image.
+
     Example:
         >>> entry_of(Case("a", {"t2": "a/a_t2.nii"}, "a/a_seg.nii", grade="LGG"), Path("/nowhere"))
-        {'case': 'a', 'grade': 'LGG', 't2': 'a/a_t2.nii', 'label': 'a/a_seg.nii', 'bytes': {'t2': -1, 'label': -1}}
+        ... # doctest: +NORMALIZE_WHITESPACE
+        {'case': 'a', 'grade': 'LGG', 'image': ['a/a_t2.nii'], 'label': 'a/a_seg.nii', 'channels': {'t2': 0},
+         'bytes': {'t2': -1, 'label': -1}}
     """
     entry: dict[str, Any] = {"case": case.name}
     if case.grade is not None:
         entry["grade"] = case.grade
-    entry |= case.files
-    if case.channels is not None:
-        entry["channels"] = case.channels
+    ordered = [modality for modality in MODALITIES if modality in case.modalities]
+    files = [case.modalities[modality] for modality in ordered]
+    entry["image"] = files if case.channels is None else files[0]
+    if case.label is not None:
+        entry["label"] = case.label
+    numbers = range(len(ordered)) if case.channels is None else (case.channels[modality] for modality in ordered)
+    entry["channels"] = dict(zip(ordered, numbers, strict=True))
     if case.geometry != "header":
         entry["geometry"] = case.geometry
     return entry | {"bytes": file_sizes(case, folder)}
 
 
 def case_of(entry: Mapping[str, Any]) -> Case:
-    """Read an entry of a data list.
+    """Read an entry of a data list, as :func:`entry_of` writes it, or with the file of each modality under its name.
 
     Raises:
         InputError: when it is no entry, or a file of it lies outside of the data set's folder.
     """
     _refuse_other_than_entries(entry)
-    files = {content: entry[content] for content in (*MODALITIES, "label") if content in entry}
+    modalities = _modalities(entry)
+    files = modalities if "label" not in entry else {**modalities, "label": entry["label"]}
     for path in files.values():
         parsed = PureWindowsPath(path)  # knows the separators of both worlds
         if parsed.anchor or ".." in parsed.parts:
@@ -49,14 +59,13 @@ def case_of(entry: Mapping[str, Any]) -> Case:
                 f"case {entry['case']} has the file {path}: expected a path relative to the data set's folder and "
                 "inside it. Move the files there and write the data list again."
             )
-    modalities = {content: path for content, path in files.items() if content != "label"}
     geometry = require_geometry(entry.get("geometry", "header"))
     return Case(
         entry["case"],
         modalities,
         files.get("label"),
         entry.get("grade"),
-        entry.get("channels"),
+        entry.get("channels") if isinstance(entry.get("image", ""), str) else None,
         geometry=geometry,
     )
 
@@ -72,6 +81,15 @@ def data_list_hash(data_list: Mapping[str, Any]) -> str:
     return content_hash({key: value for key, value in data_list.items() if key not in ("hash", "name")})
 
 
+def _modalities(entry: Mapping[str, Any]) -> dict[str, str]:
+    """Return the file of each modality."""
+    if "image" not in entry:
+        return {modality: entry[modality] for modality in MODALITIES if modality in entry}
+    image, channels = entry["image"], entry["channels"]
+    named = [modality for modality in MODALITIES if modality in channels]
+    return {modality: image if isinstance(image, str) else image[channels[modality]] for modality in named}
+
+
 def _refuse_other_than_entries(entry: Any) -> None:
     """Refuse what :func:`entry_of` does not write; a hash does not say who wrote it."""
     if not isinstance(entry, Mapping) or not isinstance(entry.get("case"), str):
@@ -83,9 +101,30 @@ def _refuse_other_than_entries(entry: Any) -> None:
     if wrong:
         raise InputError(f"case {entry['case']} has {wrong[0]} {reprlib.repr(entry[wrong[0]])}. Write the list again.")
     channels = tables["channels"]
-    lacking = [key for key in MODALITIES if channels and key in entry and channels.get(key, -1) < 0]
+    image = entry.get("image")
+    held = list(channels) if image is not None else [key for key in MODALITIES if key in entry]
+    lacking = [key for key in held if channels and channels.get(key, -1) < 0]
     if lacking:
         raise InputError(f"case {entry['case']} has no channel of {lacking[0]}. Write the list again.")
+    if image is not None:
+        _refuse_other_than_images(entry["case"], image, channels)
+
+
+def _refuse_other_than_images(case: str, image: Any, channels: Mapping[str, int]) -> None:
+    paths = [image] if isinstance(image, str) else image
+    if not isinstance(paths, list) or not all(isinstance(path, str) and "\0" not in path for path in paths):
+        raise InputError(f"case {case} has image {reprlib.repr(image)}: expected a path or a list of paths.")
+    numbers = sorted(channels.values())
+    if not channels or not set(channels) <= set(MODALITIES):
+        raise InputError(
+            f"case {case} has channels {reprlib.repr(dict(channels))}: expected the place in its image of each "
+            f'modality, such as {{"t1": 0, "t1ce": 1}}, among {", ".join(MODALITIES)}. Write the list again.'
+        )
+    if not isinstance(image, str) and numbers != list(range(len(image))):
+        raise InputError(
+            f"case {case} has an image of {len(image)} files, and the channels {numbers}: expected one for each file, "
+            "from 0 on. Write the list again."
+        )
 
 
 def _is_table(value: Any) -> bool:

@@ -10,6 +10,7 @@ from typing import Any
 
 from pkdr_monai.data.cases import Case, Cohort, exclude_cases, find_cases, with_geometry
 from pkdr_monai.data.checks import Progress, check_cases
+from pkdr_monai.data.decathlon import decathlon_keys
 from pkdr_monai.data.entries import data_list_hash, entry_of
 from pkdr_monai.data.folds import split_folds
 from pkdr_monai.data.label_schemes import with_label_scheme
@@ -54,7 +55,8 @@ def make_data_list(
         force: take scans that do not look like a whole, skull-stripped brain.
 
     Returns:
-        The data list, plain data for a JSON file: ``"name"``, ``"label_scheme"``, ``"seed"`` (``None`` with a
+        The data list, plain data for a JSON file that ``monai.data.load_decathlon_datalist`` reads too: ``"name"``,
+        what :func:`~pkdr_monai.data.decathlon.decathlon_keys` gives, ``"label_scheme"``, ``"seed"`` (``None`` with a
         ``split``), ``"accept_scans"`` with ``force``, entries of ``"training"``, ``"validation"`` and ``"test"`` with
         paths relative to ``folder``, and the ``"hash"`` of all but the name.
 
@@ -139,9 +141,11 @@ def _cases(folder: str | Path, exclude: Collection[str], geometry: str) -> tuple
 def _listed(
     cohort: Cohort, cases: Mapping[str, Case], sections: Mapping[str, Sequence[str]], further: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """Write a division as a data list."""
+    """Write a division as a data list, one of the Decathlon's with further keys."""
+    training, test = len(sections["training"]), len(sections["test"])
     data_list: dict[str, Any] = {
         "name": cohort.folder.absolute().name,
+        **decathlon_keys(cohort.cases, cohort.label_scheme, training, test),
         "label_scheme": cohort.label_scheme,
         **further,
     }

@@ -16,7 +16,7 @@ from pkdr_monai.files import read_json
 from pkdr_monai.modalities import MODALITIES
 from pkdr_monai.regions import LABEL_SCHEMES
 
-__all__ = ["find_raw_cases", "is_raw_data"]
+__all__ = ["channels_of", "find_raw_cases", "is_raw_data", "label_scheme_of"]
 
 NUMBERED = re.compile(r"(?P<case>.+)_(?P<channel>\d{4})")
 NAMES = {"ed": r"o?edema|^ed$", "ncr": r"necro|non.?enhanc|^ncr|^net$", "et": r"(?<!non)(?<!non.)enhanc|^et$"}
@@ -46,7 +46,7 @@ def find_raw_cases(folder: Path, labels: bool = True) -> tuple[list[Case], str]:
     description = description_of(folder)
     content = read_json(description)
     content = content if isinstance(content, dict) else {}
-    channels = _channels(description, content)
+    channels = channels_of(description, content)
     images = next(path for path in image_folders(folder) if path.is_dir())
     files: dict[str, dict[str, str]] = defaultdict(dict)
     for name in nifti_files(images, depth=0):
@@ -64,7 +64,7 @@ def find_raw_cases(folder: Path, labels: bool = True) -> tuple[list[Case], str]:
         for case, found in files.items()
     ]
     labelled = any(case.label for case in cases)
-    return cases, _label_scheme(description, content.get("labels")) if labelled else "brats2018"
+    return cases, label_scheme_of(description, content.get("labels")) if labelled else "brats2018"
 
 
 def _label_names(folder: Path) -> list[Path]:
@@ -72,8 +72,16 @@ def _label_names(folder: Path) -> list[Path]:
     return list(nifti_files(labels, depth=0)) if labels.is_dir() else []
 
 
-def _channels(description: Path, content: Mapping[str, Any]) -> dict[int, str]:
-    """Read ``channel_names`` (version 2) or ``modality`` (version 1) as channel to modality."""
+def channels_of(description: str | Path, content: Mapping[str, Any]) -> dict[int, str]:
+    """Read ``channel_names`` (version 2) or ``modality`` (version 1) as channel to modality.
+
+    Args:
+        description: the file, for messages.
+        content: what it holds.
+
+    Raises:
+        InputError: when it names no channels, or names that are no modality.
+    """
     listed = content.get("channel_names", content.get("modality"))
     if not isinstance(listed, dict) or not all(str(channel).isdigit() for channel in listed):
         raise InputError(
@@ -90,8 +98,16 @@ def _channels(description: Path, content: Mapping[str, Any]) -> dict[int, str]:
     return named
 
 
-def _label_scheme(description: Path, listed: Any) -> str:
-    """Return the scheme whose values are those that ``labels`` names: single labels, or nnU-Net's nested regions."""
+def label_scheme_of(description: str | Path, listed: Any) -> str:
+    """Return the scheme whose values are those that ``labels`` names: single labels, or nnU-Net's nested regions.
+
+    Args:
+        description: the file, for messages.
+        listed: its ``labels``, from value to name or from name to value.
+
+    Raises:
+        InputError: when they are those of no known scheme.
+    """
     values: dict[str, set[int]] = {}
     for key, value in listed.items() if isinstance(listed, dict) else ():
         name, numbers = (str(value), key) if str(key).isdigit() else (str(key), value)

@@ -170,10 +170,10 @@ def test_evaluation_counts_truth_outside_the_students_own_brain_box(
     label = nibabel.load(cohort / entry["label"])
     box = np.argwhere(np.asarray(label.dataobj) > 0)
     middle = int(box[:, 2].mean())
-    scan = nibabel.load(cohort / entry["t2"])
+    scan = nibabel.load(cohort / entry["image"][2])
     cut = np.asarray(scan.dataobj).copy()
     cut[:, :, middle:] = 0
-    nibabel.save(nibabel.Nifti1Image(cut, scan.affine), cohort / entry["t2"])
+    nibabel.save(nibabel.Nifti1Image(cut, scan.affine), cohort / entry["image"][2])
     voxels: list[int] = []
     compute = DiceMetric.__call__
 

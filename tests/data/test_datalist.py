@@ -16,10 +16,24 @@ from pkdr_monai.data.datalist import (
     require_checked,
     training_items,
 )
+from pkdr_monai.data.entries import data_list_hash
+from pkdr_monai.data.splits import SECTIONS
 from pkdr_monai.errors import InputError
 from pkdr_monai.files import write_json
 
 MODALITIES = ("t1", "t1ce", "t2", "flair")
+
+
+def without_t2(entry: dict[str, Any]) -> dict[str, Any]:
+    image = [path for path in entry["image"] if not path.endswith("_t2.nii.gz")]
+    return {**entry, "image": image, "channels": {"t1": 0, "t1ce": 1, "flair": 2}}
+
+
+def as_once_written(entry: dict[str, Any]) -> dict[str, Any]:
+    """An entry as lists had them before they took the Decathlon's shape: the file of each modality under its name."""
+    files = {modality: entry["image"][channel] for modality, channel in entry["channels"].items()}
+    kept = {key: value for key, value in entry.items() if key not in ("image", "channels", "label")}
+    return {**kept, **files, "label": entry["label"]}
 
 
 @pytest.fixture
@@ -39,6 +53,19 @@ def test_written_list_is_loaded_as_it_was(tmp_path: Path, data_list: dict[str, A
     assert load_data_list(tmp_path / "list.json") == data_list
 
 
+def test_list_as_it_was_once_written_is_still_read(
+    tmp_path: Path, dataset: Path, data_list: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old = {**data_list, **{part: [as_once_written(entry) for entry in data_list[part]] for part in SECTIONS}}
+    old["hash"] = data_list_hash(old)
+    write_json(tmp_path / "list.json", old)
+    loaded = load_data_list(tmp_path / "list.json")
+    for section in SECTIONS:
+        assert training_items(loaded, dataset, section) == training_items(data_list, dataset, section)
+    monkeypatch.setattr("pkdr_monai.data.checks.read_voxels", lambda path: pytest.fail(f"read {path}"))
+    require_checked(loaded, dataset)
+
+
 def test_edited_list_is_refused(tmp_path: Path, data_list: dict[str, Any]) -> None:
     write_json(tmp_path / "list.json", {**data_list, "validation": data_list["training"]})
     with pytest.raises(InputError, match=r"edited by hand\? .*pkdr data split"):
@@ -50,7 +77,8 @@ def test_edited_list_is_refused(tmp_path: Path, data_list: dict[str, Any]) -> No
     [
         ("{", "not valid JSON"),
         ("[]", "not a data list"),
-        ('{"training": []}', "not a data list"),
+        ('{"training": []}', "describes the labels None"),
+        ('{"training": [], "hash": "x"}', "not a data list"),
         (None, "cannot read"),
     ],
 )
@@ -98,11 +126,10 @@ def test_empty_and_unknown_sections_are_refused(dataset: Path, data_list: dict[s
 
 def test_missing_modality_and_file_are_named_with_their_case(dataset: Path, data_list: dict[str, Any]) -> None:
     entry = data_list["training"][0]
-    without_t2 = {**data_list, "training": [{key: value for key, value in entry.items() if key != "t2"}]}
     with pytest.raises(InputError, match=f"case {entry['case']} has no t2 file"):
-        training_items(without_t2, dataset, "training", MODALITIES)
-    (dataset / entry["t2"]).unlink()
-    with pytest.raises(InputError, match=rf"case {entry['case']}: the t2 file .*{entry['t2']} is absent"):
+        training_items({**data_list, "training": [without_t2(entry)]}, dataset, "training", MODALITIES)
+    (dataset / entry["image"][2]).unlink()
+    with pytest.raises(InputError, match=rf"case {entry['case']}: the t2 file .*{entry['image'][2]} is absent"):
         training_items(data_list, dataset, "training", MODALITIES)
 
 
@@ -115,7 +142,8 @@ def test_label_is_left_out_where_it_is_absent_and_not_needed(dataset: Path, data
 
 
 def test_path_that_leaves_the_folder_is_refused(dataset: Path, data_list: dict[str, Any]) -> None:
-    entry = {**data_list["test"][0], "t1": "../data/a/a_t1.nii.gz"}
+    entry = data_list["test"][0]
+    entry = {**entry, "image": ["../data/a/a_t1.nii.gz", *entry["image"][1:]]}
     with pytest.raises(InputError, match="relative to the data set's folder"):
         training_items({**data_list, "test": [entry]}, dataset, "test", ["t1"])
 
@@ -130,7 +158,7 @@ def test_unchanged_files_are_not_read_again(
 def test_file_that_changed_since_the_list_was_written_is_checked_again(
     dataset: Path, data_list: dict[str, Any], save_nifti: Callable[..., None]
 ) -> None:
-    save_nifti(dataset / data_list["training"][0]["t2"], np.full((8, 9, 7), np.nan, np.float32))
+    save_nifti(dataset / data_list["training"][0]["image"][2], np.full((8, 9, 7), np.nan, np.float32))
     with pytest.raises(InputError, match="NaN"):
         require_checked(data_list, dataset)
     require_checked(data_list, dataset, modalities=["t1"])
@@ -139,7 +167,7 @@ def test_file_that_changed_since_the_list_was_written_is_checked_again(
 def test_scans_that_a_person_accepted_are_accepted_before_a_training_too(
     dataset: Path, data_list: dict[str, Any], save_nifti: Callable[..., None]
 ) -> None:
-    path = dataset / data_list["training"][0]["t2"]
+    path = dataset / data_list["training"][0]["image"][2]
     save_nifti(path, nib.load(path).get_fdata(dtype=np.float32) + np.float32(0.01))  # a background that is not 0
     with pytest.raises(InputError, match="has a background"):
         require_checked(data_list, dataset)
@@ -151,7 +179,7 @@ def test_case_of_a_list_without_sizes_is_checked_in_full(
 ) -> None:
     entry = data_list["validation"][0]
     save_nifti(dataset / entry["label"], np.zeros((8, 9, 7), np.uint8))
-    entry["bytes"] = {content: (dataset / entry[content]).stat().st_size for content in (*MODALITIES, "label")}
+    entry["bytes"]["label"] = (dataset / entry["label"]).stat().st_size
     require_checked(data_list, dataset)
     del entry["bytes"]
     with pytest.raises(InputError, match="the label is empty"):

@@ -26,11 +26,13 @@ def names(data_list: dict) -> dict[str, list[str]]:
 
 def test_data_list_names_every_file_relative_to_the_folder(dataset: Path) -> None:
     data_list = make_data_list(dataset)
-    assert list(data_list) == ["name", "label_scheme", "seed", "training", "validation", "test", "hash"]
+    own = ["label_scheme", "seed", "training", "validation", "test", "hash"]
+    assert list(data_list) == ["name", "tensorImageSize", "modality", "labels", "numTraining", "numTest", *own]
     assert (data_list["name"], data_list["label_scheme"], data_list["seed"]) == ("data", "brats2018", 0)
     (entry,) = (e for section in ("training", "validation", "test") for e in data_list[section] if e["case"] == "c")
     assert entry["grade"] == "LGG"
-    assert entry["t1ce"] == "LGG/c/c_t1ce.nii.gz"
+    assert entry["image"] == [f"LGG/c/c_{modality}.nii.gz" for modality in ("t1", "t1ce", "t2", "flair")]
+    assert entry["channels"] == {"t1": 0, "t1ce": 1, "t2": 2, "flair": 3}
     assert entry["label"] == "LGG/c/c_seg.nii.gz"
     assert entry["bytes"]["t2"] == (dataset / "LGG/c/c_t2.nii.gz").stat().st_size
 
@@ -43,7 +45,7 @@ def test_data_list_is_plain_json_and_the_same_each_time(dataset: Path) -> None:
 def test_decathlon_entries_hold_their_channels(write_task01: Callable[..., Path]) -> None:
     (entry,) = make_data_list(write_task01("BRATS_001"))["training"]
     assert entry["channels"] == {"t1": 1, "t1ce": 2, "t2": 3, "flair": 0}
-    assert entry["t1"] == entry["flair"] == "imagesTr/BRATS_001.nii.gz"
+    assert entry["image"] == "imagesTr/BRATS_001.nii.gz"
 
 
 def test_given_division_is_used_and_leaves_other_cases_unchecked(dataset: Path, tmp_path: Path) -> None:

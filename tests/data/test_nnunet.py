@@ -64,7 +64,7 @@ def test_raw_data_is_found_checked_and_split(raw: Callable[..., Path]) -> None:
     data_list = make_data_list(folder)
     assert [len(data_list[section]) for section in ("training", "validation", "test")] == [2, 1, 1]
     entry = data_list["training"][0]
-    assert entry["t1ce"] == f"imagesTr/{entry['case']}_0002.nii.gz"
+    assert entry["image"][1] == f"imagesTr/{entry['case']}_0002.nii.gz"
 
 
 def test_images_alone_are_cases_without_labels(raw: Callable[..., Path]) -> None:

@@ -19,7 +19,7 @@ from .conftest import run
 def scans(bundle: Bundle, tmp_path: Path) -> Path:
     """Three cases, whose files a test may spoil."""
     entries = json.loads(bundle.data_list.read_text())["training"][:3]
-    for case in sorted({Path(entry["t2"]).parent for entry in entries}):
+    for case in sorted({Path(entry["image"][2]).parent for entry in entries}):
         shutil.copytree(bundle.cohort / case, tmp_path / "scans" / case.name)
     return tmp_path / "scans"
 

@@ -76,7 +76,7 @@ def test_a_case_that_turns_unreadable_is_named(bundle: Bundle, whole: Path, tmp_
     cohort = Bundle(tmp_path / "cohort", bundle.data_list)
     shutil.copytree(bundle.cohort, cohort.cohort)
     entry = json.loads(bundle.data_list.read_text())["training"][0]
-    file = cohort.cohort / entry["t2"]
+    file = cohort.cohort / entry["image"][2]
     words = train_words(cohort, tmp_path / "run", num_workers=num_workers, cache_rate=0.0)
     ended = run(*words, fault="training:truncate", target=file)
     pattern = rf"error: case {entry['case']}: .*{re.escape(file.name)} cannot be read: it is truncated.*"
