@@ -14,6 +14,7 @@ import pytest
 import torch
 
 from pkdr_monai.data import make_data_list
+from pkdr_monai.data.entries import case_of
 from pkdr_monai.errors import InputError
 from pkdr_monai.inference import predict
 from pkdr_monai.inference.scans import Scan
@@ -48,7 +49,8 @@ def test_all_subsets_are_scored_as_predict_segments(card, data_list, cohort: Pat
     assert len(scores) == 15 * len(data_list["test"])
     score = next(score for score in scores if score.modalities == ("t1", "flair"))
     entry = next(entry for entry in data_list["test"] if entry["case"] == score.case)
-    named = {modality: cohort / entry[modality] for modality in score.modalities}
+    files = case_of(entry).files
+    named = {modality: cohort / files[modality] for modality in score.modalities}
     predict(output=tmp_path, named=named, model=card.weights)
     found = np.asarray(nib.load(next(tmp_path.glob("*/*_seg.nii.gz"))).dataobj) > 0
     truth = np.asarray(nib.load(cohort / entry["label"]).dataobj) > 0
