@@ -13,6 +13,7 @@ from pkdr_monai.commands.evaluate import evaluate
 from pkdr_monai.commands.experiment import Experiment
 from pkdr_monai.commands.info import info
 from pkdr_monai.commands.predict import predict
+from pkdr_monai.commands.prepare import prepare
 from pkdr_monai.commands.report import report
 from pkdr_monai.commands.score import score
 from pkdr_monai.commands.train import train
@@ -43,6 +44,7 @@ class Commands:
         self.experiment = Experiment()
         self.info = info
         self.predict = predict
+        self.prepare = prepare
         self.report = report
         self.score = score
         self.train = train

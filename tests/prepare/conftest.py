@@ -1,0 +1,142 @@
+"""A synthetic patient as a scanner writes it: oblique, 2-D slices with a gap, four series and what surrounds them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import nibabel as nib
+import numpy as np
+import pytest
+
+from pkdr_monai.phantom.case import PhantomCase, make_case
+
+pytest.importorskip("pydicom", reason="needs the extra dicom")
+pytest.importorskip("highdicom", reason="needs the extra dicom")
+
+from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
+from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian, MRImageStorage, generate_uid
+
+SHAPE, SPACING = (80, 80, 32), (2.4, 2.4, 5.0)  # slices of 4 mm, 1 mm apart
+NAME, ID = "Testperson^Quirine", "QX4711"
+STUDY, FRAME = generate_uid(entropy_srcs=["study"]), generate_uid(entropy_srcs=["frame"])
+HEADERS: dict[str, dict[str, Any]] = {
+    "t1": {"SeriesDescription": "AX T1 SE pre", "ScanningSequence": "SE", "RepetitionTime": 500, "EchoTime": 12},
+    "t1ce": {
+        "SeriesDescription": "AX T1 SE",
+        "ScanningSequence": "SE",
+        "RepetitionTime": 500,
+        "EchoTime": 12,
+        "ContrastBolusAgent": "gadobutrol",
+    },
+    "t2": {"SeriesDescription": "AX T2 TSE", "ScanningSequence": "SE", "RepetitionTime": 4500, "EchoTime": 98},
+    "flair": {
+        "SeriesDescription": "AX FLAIR",
+        "ScanningSequence": ["SE", "IR"],
+        "RepetitionTime": 9000,
+        "EchoTime": 120,
+        "InversionTime": 2500,
+    },
+}
+NUMBERS = {"t1": 3, "t1ce": 9, "t2": 4, "flair": 5}
+
+
+def oblique() -> np.ndarray:
+    """Return voxel to LPS in mm, (4, 4): turned by 12 degrees about the x and by 7 about the z axis."""
+    x, z = math.radians(12), math.radians(7)
+    about_x = np.array([[1, 0, 0], [0, math.cos(x), -math.sin(x)], [0, math.sin(x), math.cos(x)]])
+    about_z = np.array([[math.cos(z), -math.sin(z), 0], [math.sin(z), math.cos(z), 0], [0, 0, 1]])
+    affine = np.eye(4)
+    affine[:3, :3] = about_z @ about_x @ np.diag(SPACING)
+    affine[:3, 3] = (-95.0, -110.0, -60.0)
+    return affine
+
+
+def write_series(
+    folder: Path, volume: np.ndarray, number: int, header: dict[str, Any], implicit: bool = False, **changes: Any
+) -> Path:
+    """Write a volume (X, Y, Z), whose axes lead left, back and up, as one file for each slice."""
+    folder.mkdir(parents=True)
+    affine = oblique()
+    axes = affine[:3, :3] / np.array(SPACING)
+    syntax = ImplicitVRLittleEndian if implicit else ExplicitVRLittleEndian
+    for place in range(volume.shape[2]):
+        meta = FileMetaDataset()
+        meta.TransferSyntaxUID, meta.MediaStorageSOPClassUID = syntax, MRImageStorage
+        meta.MediaStorageSOPInstanceUID = generate_uid(entropy_srcs=[f"{number}.{place}"])
+        slice_ = FileDataset(None, {}, file_meta=meta, preamble=b"\0" * 128)
+        slice_.SOPClassUID, slice_.SOPInstanceUID = MRImageStorage, meta.MediaStorageSOPInstanceUID
+        slice_.PatientName, slice_.PatientID, slice_.PatientBirthDate, slice_.PatientSex = NAME, ID, "19500101", "F"
+        slice_.StudyInstanceUID, slice_.FrameOfReferenceUID = STUDY, FRAME
+        slice_.SeriesInstanceUID = generate_uid(entropy_srcs=[f"series {number}"])
+        slice_.StudyDate = slice_.SeriesDate = slice_.AcquisitionDate = "20260102"
+        slice_.StudyTime, slice_.SeriesTime, slice_.AcquisitionTime = "101500", "102000", f"10200{number % 10}"
+        slice_.StudyID, slice_.AccessionNumber, slice_.ReferringPhysicianName = "1", "ACC77", "Doctor^Somebody"
+        slice_.Modality, slice_.Manufacturer, slice_.ManufacturerModelName = "MR", "SIEMENS", "Phantom"
+        slice_.BodyPartExamined, slice_.PatientPosition, slice_.MagneticFieldStrength = "HEAD", "HFS", "1.5"
+        slice_.PositionReferenceIndicator, slice_.Laterality = "", ""
+        slice_.SeriesNumber, slice_.InstanceNumber, slice_.AcquisitionNumber = number, place + 1, 1
+        slice_.ImageType, slice_.SequenceVariant, slice_.ScanOptions = ["ORIGINAL", "PRIMARY", "M", "ND"], "SK", ""
+        slice_.MRAcquisitionType, slice_.EchoNumbers, slice_.FlipAngle = "2D", "1", "90"
+        slice_.SliceThickness, slice_.SpacingBetweenSlices = "4", "5"
+        slice_.ImagePositionPatient = [round(float(v), 5) for v in affine[:3, 3] + place * affine[:3, 2]]
+        slice_.ImageOrientationPatient = [round(float(v), 8) for v in (*axes[:, 0], *axes[:, 1])]
+        slice_.PixelSpacing = [SPACING[1], SPACING[0]]
+        slice_.Rows, slice_.Columns = volume.shape[1], volume.shape[0]
+        slice_.SamplesPerPixel, slice_.PhotometricInterpretation, slice_.PixelRepresentation = 1, "MONOCHROME2", 0
+        slice_.BitsAllocated, slice_.BitsStored, slice_.HighBit = 16, 16, 15
+        for word, value in {**header, **changes}.items():
+            setattr(slice_, word, value)
+        slice_.PixelData = np.ascontiguousarray(volume[:, :, place].T.astype("<u2")).tobytes()
+        slice_.save_as(folder / f"IM{number:03d}{place:04d}", enforce_file_format=True)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def patient() -> PhantomCase:
+    return make_case(seed=7, shape=SHAPE, spacing=SPACING)
+
+
+@pytest.fixture(scope="session")
+def head() -> np.ndarray:
+    """A volume that is nowhere 0, as of a head with noise around it."""
+    return np.random.default_rng(0).integers(1, 900, SHAPE).astype(np.uint16)
+
+
+@pytest.fixture(scope="session")
+def study(patient: PhantomCase, head: np.ndarray, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A DICOM folder with four series of a brain, a localiser, a diffusion map and a report in text."""
+    folder = tmp_path_factory.mktemp("export") / NAME
+    for modality, header in HEADERS.items():
+        write_series(folder / modality, patient.images[modality], NUMBERS[modality], header, implicit=modality == "t2")
+    maps = {"SeriesDescription": "ADC", "ImageType": ["DERIVED", "PRIMARY", "DIFFUSION", "ADC"]}
+    write_series(folder / "adc", head[:, :, :6], 7, maps, ScanningSequence="EP")
+    write_series(folder / "loc", head[:, :, :3], 1, {"SeriesDescription": f"loc {NAME}", "ScanningSequence": "GR"})
+    (folder / "report.txt").write_text("text")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def direct(patient: PhantomCase, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same patient's FLAIR as a NIfTI file that never was DICOM."""
+    path = tmp_path_factory.mktemp("direct") / "patient_flair.nii.gz"
+    affine = np.diag([-1.0, -1.0, 1.0, 1.0]) @ oblique()
+    nib.save(nib.Nifti1Image(patient.images["flair"], affine), path)
+    return path
+
+
+@pytest.fixture
+def change() -> Callable[..., None]:
+    """Return a function that changes the header of every file in a folder."""
+    import pydicom
+
+    def write(folder: Path, **changes: Any) -> None:
+        for path in folder.iterdir():
+            dataset: Dataset = pydicom.dcmread(path)
+            for word, value in changes.items():
+                setattr(dataset, word, value)
+            dataset.save_as(path)
+
+    return write
