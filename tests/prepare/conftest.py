@@ -13,15 +13,9 @@ import pytest
 
 from pkdr_monai.phantom.case import PhantomCase, make_case
 
-pytest.importorskip("pydicom", reason="needs the extra dicom")
-pytest.importorskip("highdicom", reason="needs the extra dicom")
-
-from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
-from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian, MRImageStorage, generate_uid
-
 SHAPE, SPACING = (80, 80, 32), (2.4, 2.4, 5.0)  # slices of 4 mm, 1 mm apart
 NAME, ID = "Testperson^Quirine", "QX4711"
-STUDY, FRAME = generate_uid(entropy_srcs=["study"]), generate_uid(entropy_srcs=["frame"])
+STUDY, FRAME = "1.2.826.0.1.3680043.8.498.4711", "1.2.826.0.1.3680043.8.498.4712"
 HEADERS: dict[str, dict[str, Any]] = {
     "t1": {"SeriesDescription": "AX T1 SE pre", "ScanningSequence": "SE", "RepetitionTime": 500, "EchoTime": 12},
     "t1ce": {
@@ -58,6 +52,10 @@ def write_series(
     folder: Path, volume: np.ndarray, number: int, header: dict[str, Any], implicit: bool = False, **changes: Any
 ) -> Path:
     """Write a volume (X, Y, Z), whose axes lead left, back and up, as one file for each slice."""
+    pytest.importorskip("pydicom", reason="needs the extra dicom")
+    from pydicom.dataset import FileDataset, FileMetaDataset
+    from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian, MRImageStorage, generate_uid
+
     folder.mkdir(parents=True)
     affine = oblique()
     axes = affine[:3, :3] / np.array(SPACING)
@@ -134,7 +132,7 @@ def change() -> Callable[..., None]:
 
     def write(folder: Path, **changes: Any) -> None:
         for path in folder.iterdir():
-            dataset: Dataset = pydicom.dcmread(path)
+            dataset = pydicom.dcmread(path)
             for word, value in changes.items():
                 setattr(dataset, word, value)
             dataset.save_as(path)
