@@ -2,7 +2,9 @@
 
 import json as json_format
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
 
 from pkdr_monai.arguments import names, number, switch
 from pkdr_monai.errors import InputError
@@ -25,6 +27,7 @@ CASES_FAILED_EXIT_CODE = 1
     force=switch,
     quiet=switch,
     json=switch,
+    dicom_seg=switch,
 )
 def predict(
     *inputs: str,
@@ -52,6 +55,8 @@ def predict(
     device: str | None = None,
     quiet: bool = False,
     json: bool = False,
+    brain_mask: str | None = None,
+    dicom_seg: bool = False,
 ) -> None:
     """Segment the tumour of one scan, or of a folder of them. Research software, not a medical device.
 
@@ -62,7 +67,8 @@ def predict(
     done, 1 some case failed, 2 bad input. Examples: pkdr predict scans -o out; pkdr predict --flair x.nii.gz -o out
 
     Args:
-        inputs: a folder of cases, or files whose names tell the modality, such as ann_flair.nii.gz.
+        inputs: a folder of cases, or files whose names tell the modality, such as ann_flair.nii.gz; or the DICOM folder
+            or zip of one study, which pkdr prepare explains: --flair and the like then name a series of it.
         output: folder for the results, OUT.
         t1: the T1 image of one scan, whatever its name.
         t1ce: its contrast-enhanced T1 image.
@@ -87,10 +93,13 @@ def predict(
         device: cpu or cuda; default: a GPU where there is one.
         quiet: write nothing to the terminal but errors.
         json: write run.json to the standard output instead of text.
+        brain_mask: of a DICOM study: NIfTI file that is not 0 in the brain, as in pkdr prepare.
+        dicom_seg: of a DICOM study: write <case>_seg.dcm, a DICOM Segmentation of the three regions.
     """
     from pkdr_monai.allocator import keep_freed_memory
     from pkdr_monai.inference import Settings, Shard
     from pkdr_monai.inference import predict as segment
+    from pkdr_monai.prepare import holds_dicom, segment_study
 
     settings = Settings(
         use=use,
@@ -111,17 +120,36 @@ def predict(
     keep_freed_memory()
     given = {"t1": t1, "t1ce": t1ce, "t2": t2, "flair": flair}
     silent = quiet or json
-    record = segment(
-        inputs,
-        output,
-        named={modality: path for modality, path in given.items() if path is not None},
-        models=models,
-        model=model,
-        settings=settings,
-        device=device,
-        tell=(lambda line: None) if silent else echo,
-        progress=None if silent else ProgressLine("segmenting"),
-    )
+    tell = (lambda line: None) if silent else echo
+    named = {modality: path for modality, path in given.items() if path is not None}
+
+    def run(inputs: Sequence[str | Path], named: Mapping[str, str] | None, output: str | Path) -> dict[str, Any]:
+        return segment(
+            inputs,
+            output,
+            named=named,
+            models=models,
+            model=model,
+            settings=settings,
+            device=device,
+            tell=tell,
+            progress=None if silent else ProgressLine("segmenting"),
+        )
+
+    if len(inputs) == 1 and holds_dicom(inputs[0]):
+        record = segment_study(
+            inputs[0],
+            output,
+            lambda folder, output: run([folder], None, output),
+            named=named,
+            brain_mask=brain_mask,
+            dicom_seg=dicom_seg,
+            tell=tell,
+        )
+    elif brain_mask is not None or dicom_seg:
+        raise InputError("--brain_mask and --dicom_seg are for the DICOM folder or zip of one study: give one.")
+    else:
+        record = run(inputs, named, output)
     if Shard.of_this_process().rank:
         return  # the first process speaks for all
     if json:

@@ -22,7 +22,7 @@ import numpy as np
 from pkdr_monai.errors import InputError
 from pkdr_monai.files import content_hash, file_hash
 
-__all__ = ["Facts", "Series", "holds_dicom", "read_series", "require_extra", "unpack_zip"]
+__all__ = ["Facts", "Series", "holds_dicom", "quiet_pydicom", "read_series", "require_extra", "unpack_zip"]
 
 MAGIC_PLACE, MAGIC = 128, b"DICM"
 DIRECTORY_CLASS = "1.2.840.10008.1.3.10"  # a DICOMDIR
@@ -217,7 +217,7 @@ def read_series(folder: Path) -> list[Series]:
     """
     pydicom = require_extra()
     headers: dict[str, list[tuple[Path, Any]]] = defaultdict(list)
-    with _quiet_pydicom():
+    with quiet_pydicom():
         for path in _files_below(folder):
             if _is_dicom(path):
                 dataset = _read(pydicom, path)
@@ -233,7 +233,7 @@ def read_series(folder: Path) -> list[Series]:
 
 
 @contextmanager
-def _quiet_pydicom() -> Iterator[None]:
+def quiet_pydicom() -> Iterator[None]:
     """Keep pydicom from telling of values that the standard forbids, with paths that may name a patient."""
     logger = logging.getLogger("pydicom")
     level = logger.level

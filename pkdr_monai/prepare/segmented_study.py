@@ -1,0 +1,73 @@
+"""A DICOM study prepared and segmented in one go, with the result as NIfTI and as DICOM Segmentation."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from pkdr_monai.errors import InputError
+from pkdr_monai.inference.shards import Shard
+from pkdr_monai.models import read_model
+from pkdr_monai.prepare.dicom_seg import write_dicom_seg
+from pkdr_monai.prepare.study import Prepared, Tell, prepare_study
+
+__all__ = ["segment_study"]
+
+PREPARED = "prepared"
+
+
+def segment_study(
+    source: str | Path,
+    output: str | Path,
+    segment: Callable[[Path, Path], dict[str, Any]],
+    *,
+    named: Mapping[str, str] | None = None,
+    brain_mask: str | Path | None = None,
+    dicom_seg: bool = False,
+    tell: Tell = lambda line: None,
+) -> dict[str, Any]:
+    """Prepare a study below ``output/prepared`` and segment it into ``output``.
+
+    Args:
+        source: folder or zip of one study.
+        output: folder for the results.
+        segment: called with the folder of the prepared case and ``output``; returns what became of it, as
+            :func:`pkdr_monai.inference.predict` does.
+        named: the series to take, by modality.
+        brain_mask: mask of the brain on the grid of the series.
+        dicom_seg: write ``<case>_seg.dcm`` beside the label map, of the first modality that the model saw.
+        tell: called with each line for people.
+
+    Returns:
+        What ``segment`` returned.
+
+    Raises:
+        InputError: as :func:`~pkdr_monai.prepare.study.prepare_study` and ``segment`` do.
+    """
+    if Shard.of_this_process().count > 1:
+        raise InputError("a DICOM study is one case: run it without torchrun, or give the folder of pkdr prepare.")
+    output = Path(output)
+    record: dict[str, Any] = {}
+
+    def use(prepared: Prepared) -> None:
+        record.update(segment(prepared.folder, output))
+        (case,) = record["cases"]
+        if dicom_seg and case["status"] != "failed":
+            path = _write(prepared, output, record, case)
+            tell(f"{prepared.case}: DICOM Segmentation in {path}")
+
+    prepare_study(source, output / PREPARED, named=named, brain_mask=brain_mask, tell=tell, use=use)
+    return record
+
+
+def _write(prepared: Prepared, output: Path, record: Mapping[str, Any], case: Mapping[str, Any]) -> Path:
+    """Write the segmentation of the series whose modality the models saw first; all series lie on one grid."""
+    models = record["models"]
+    seen = {modality for model in models for modality in model["modalities"]}
+    series = next(series for modality, series in prepared.series.items() if modality in seen)
+    scheme = record["settings"]["label_scheme"] or read_model(models[0]["weights"]).label_scheme
+    label = output / prepared.case / f"{prepared.case}_seg.nii.gz"
+    path = label.with_name(f"{prepared.case}_seg.dcm")
+    write_dicom_seg(path, label, scheme, series, models)
+    return path
