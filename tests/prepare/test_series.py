@@ -80,6 +80,7 @@ def test_two_patients_and_two_studies_are_refused(
 
 
 def test_a_folder_without_dicom_is_refused(tmp_path: Path) -> None:
+    pytest.importorskip("pydicom", reason="needs the extra dicom")
     with pytest.raises(InputError, match="holds no DICOM image"):
         read_series(tmp_path)
 
