@@ -38,11 +38,14 @@ def load_fused(item: Mapping[str, Any], spacing: Sequence[float]) -> dict[str, n
 
     Returns:
         ``"image"`` float32, ``(M, X, Y, Z)``, and, where the item has one, ``"label"`` uint8, ``(1, X, Y, Z)``;
-        ``None`` for what is MONAI's: another spacing, oblique axes, files of several shapes, no voxel above 0.
+        ``None`` for what is MONAI's: another spacing, oblique axes, files of several shapes, an
+        absent modality, no voxel above 0.
 
     Raises:
         InputError: when a file is absent or damaged.
     """
+    if any(int(channel) < 0 for channel in item.get("channels") or ()):
+        return None
     files = [item[IMAGE]] if isinstance(item[IMAGE], str) else list(item[IMAGE])
     labels = [item[LABEL]] if LABEL in item else []
     grids = [_grid(Path(file), str(item.get("geometry", "header"))) for file in (*files, *labels)]

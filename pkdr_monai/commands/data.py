@@ -80,7 +80,15 @@ class Data:
         if errors:
             raise InputError(f"repair the files, or leave the cases out with --exclude {','.join(faulty)}")
 
-    @verb(seed=integer, folds=integer, validation=integer, exclude=names, force=switch, accept_scans=switch)
+    @verb(
+        seed=integer,
+        folds=integer,
+        validation=integer,
+        exclude=names,
+        force=switch,
+        accept_scans=switch,
+        incomplete=switch,
+    )
     def split(
         self,
         dataset_dir: str,
@@ -96,6 +104,7 @@ class Data:
         force: bool = False,
         geometry: str = "header",
         accept_scans: bool = False,
+        incomplete: bool = False,
     ) -> None:
         """Check every case of a data set, divide them 70/10/20, and write the data list that training reads.
 
@@ -118,6 +127,7 @@ class Data:
             force: replace an output file that holds something else.
             geometry: as in pkdr data check; the list notes it, and training reads the files so.
             accept_scans: what --force is to pkdr data check.
+            incomplete: take cases that lack some modalities too, to train a student for any subset of them.
         """
         from pkdr_monai.data import make_data_list, make_fold_lists
 
@@ -127,6 +137,7 @@ class Data:
             "patients": patients,
             "geometry": geometry,
             "force": accept_scans,
+            "incomplete": incomplete,
         }
         if folds is None:
             if validation is not None:

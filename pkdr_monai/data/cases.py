@@ -69,6 +69,10 @@ class Case:
         """Every file of the case by what it holds: the modalities, and ``"label"`` where there is one."""
         return self.modalities if self.label is None else {**self.modalities, "label": self.label}
 
+    def lacks(self, modalities: Iterable[str]) -> list[str]:
+        """Return those of the modalities that the case does not have."""
+        return [modality for modality in modalities if modality not in self.modalities]
+
     @property
     def every_file(self) -> set[str]:
         """Every file that was found for the case, those that are one too many or unclear included."""

@@ -33,6 +33,7 @@ def check_cases(
     progress: Progress | None = None,
     whole_cohort: bool = True,
     force: bool = False,
+    incomplete: bool = False,
 ) -> list[Problem]:
     """Check cases, from missing files to labels outside the brain. A broken file is a problem, never an exception.
 
@@ -46,6 +47,7 @@ def check_cases(
         progress: called after each case with the number done and the total.
         whole_cohort: whether ``cases`` are all there are, so that what none of them has is worth a warning.
         force: whether a scan that does not look like a whole, skull-stripped brain is a warning instead of an error.
+        incomplete: whether a case may lack some of the modalities.
 
     Returns:
         Everything found, in the order of the cases; errors stand in the way of training, warnings do not.
@@ -63,9 +65,10 @@ def check_cases(
     found: list[frozenset[int]] = []
     for done, case in enumerate(cases, start=1):
         files = {modality: case.modalities[modality] for modality in modalities if modality in case.modalities}
+        needed = (tuple(files) or modalities) if incomplete else modalities
         if case.label is not None:
             files["label"] = case.label
-        problems += _absent_files(case, modalities, need_label)
+        problems += _absent_files(case, needed, need_label)
         headers, unreadable = read_headers(case, folder, files)
         differing = list(differing_grids(case, headers))
         problems += unreadable + differing

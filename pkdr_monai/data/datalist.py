@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from pkdr_monai.data.listing import make_data_list
 from pkdr_monai.data.names import NIFTI_NAME, output_key, parse_name
 from pkdr_monai.data.problems import refuse_errors
 from pkdr_monai.data.splits import SECTIONS
-from pkdr_monai.errors import InputError
+from pkdr_monai.errors import InputError, some
 from pkdr_monai.files import read_json
 from pkdr_monai.modalities import MODALITIES
 from pkdr_monai.regions import LABEL_SCHEMES
@@ -72,8 +72,12 @@ def training_items(
     modalities: Sequence[str] = MODALITIES,
     need_label: bool = True,
     label_key: str = "label",
+    incomplete: bool = False,
 ) -> list[dict[str, Any]]:
     """Turn one section of a data list into the items of a MONAI data set.
+
+    Of a list that was written with ``pkdr data split --incomplete``, training cases that lack one of ``modalities`` are
+    left out, with a warning, unless ``incomplete`` asks for them.
 
     Args:
         data_list: as :func:`load_data_list` returns it.
@@ -82,10 +86,12 @@ def training_items(
         modalities: the modalities that each image has, in this order.
         need_label: whether a case without a label is an error; if not, its item has no ``"label"``.
         label_key: name of the label in the items; under another name it is not cropped and resampled with the image.
+        incomplete: take training cases with what they have. The image holds zeros for an absent modality.
 
     Returns:
         For each case ``"case"``, ``"image"`` (absolute paths in the order of ``modalities``, or the one path of a 4-D
         file with the ``"channels"`` to take of it), ``"label"`` (absolute path) and ``"scheme"`` (of its label values).
+        With ``incomplete`` every case has ``"channels"``, -1 for an absent modality.
 
     Raises:
         InputError: when the section is empty, or a case lacks a modality, its label or a file.
@@ -96,8 +102,8 @@ def training_items(
         raise InputError(f"the data list has no {section} case. Give it some: `pkdr data split ... --split FILE`.")
     items = []
     folder = Path(str(dataset_dir))  # MONAI's command line makes a number of 2018
-    for case in map(case_of, data_list[section]):
-        item = _item(case, folder, modalities)
+    for case in _trainable(data_list, section, modalities, incomplete):
+        item = _item(case, folder, modalities, incomplete and section == "training")
         if need_label or case.label is not None:
             item[label_key] = _existing_file(case, folder, "label")
         item["scheme"] = data_list["label_scheme"]  # under a short name: MONAI takes "label_..." for metadata
@@ -184,16 +190,44 @@ def require_checked(
         sizes = {content: size for content, size in file_sizes(case, folder).items() if content in read}
         (same if all(recorded.get(content) == sizes[content] for content in sizes) else changed).append(case)
     scheme, force = data_list["label_scheme"], data_list.get("accept_scans") is True
-    problems = check_cases(same, folder, scheme, modalities, voxels=False)
-    problems += check_cases(changed, folder, scheme, modalities, whole_cohort=not same, force=force)
+    lacking = data_list.get("incomplete") is True
+    problems = check_cases(same, folder, scheme, modalities, voxels=False, incomplete=lacking)
+    problems += check_cases(changed, folder, scheme, modalities, whole_cohort=not same, force=force, incomplete=lacking)
     refuse_errors(problems, folder)
 
 
-def _item(case: Case, folder: Path, modalities: Sequence[str]) -> dict[str, Any]:
+def _trainable(
+    data_list: Mapping[str, Any], section: str, modalities: Sequence[str], incomplete: bool
+) -> Iterator[Case]:
+    """Yield the cases of a section, without those that a list of incomplete cases has for other networks."""
+    left_out = []
+    cases = list(map(case_of, data_list[section]))
+    for case in cases:
+        lacking = case.lacks(modalities) if section == "training" and data_list.get("incomplete") is True else []
+        if lacking and (not incomplete or len(lacking) == len(modalities)):
+            left_out.append(f"{case.name} (no {', '.join(lacking)})")
+        else:
+            yield case
+    if len(left_out) == len(cases):
+        raise InputError(f"no training case has all of {', '.join(modalities)}: {some(left_out, 5)}.")
+    if left_out:
+        logger.warning(
+            "training leaves out %d of %d cases, since this network needs all of %s: %s. A student for any subset "
+            "(any_subset.json) learns from them too.",
+            len(left_out),
+            len(cases),
+            ", ".join(modalities),
+            some(left_out, 5),
+        )
+
+
+def _item(case: Case, folder: Path, modalities: Sequence[str], incomplete: bool = False) -> dict[str, Any]:
     case.refuse_unclear()
-    item: dict[str, Any] = {"case": case.name, "image": _image_files(case, folder, modalities)}
-    if case.channels is not None:
-        item["channels"] = [case.channels[modality] for modality in modalities]
+    there = [modality for modality in modalities if modality in case.modalities] if incomplete else list(modalities)
+    item: dict[str, Any] = {"case": case.name, "image": _image_files(case, folder, there)}
+    if case.channels is not None or incomplete:
+        places = case.channels or {modality: channel for channel, modality in enumerate(there)}
+        item["channels"] = [places[modality] if modality in there else -1 for modality in modalities]
     if case.geometry != "header":
         item["geometry"] = case.geometry
     return item

@@ -16,8 +16,16 @@ from pkdr_monai.data.folds import split_folds
 from pkdr_monai.data.label_schemes import with_label_scheme
 from pkdr_monai.data.patients import read_patients
 from pkdr_monai.data.problems import refuse_errors
-from pkdr_monai.data.splits import FRACTIONS, SECTIONS, read_split, scattered_patients, split_cases
-from pkdr_monai.errors import some
+from pkdr_monai.data.splits import (
+    FRACTIONS,
+    SECTIONS,
+    add_to_training,
+    read_split,
+    scattered_patients,
+    split_cases,
+)
+from pkdr_monai.errors import InputError, some
+from pkdr_monai.modalities import MODALITIES
 
 __all__ = ["make_data_list", "make_fold_lists"]
 
@@ -35,6 +43,7 @@ def make_data_list(
     patients: str | Path | None = None,
     geometry: str = "header",
     force: bool = False,
+    incomplete: bool = False,
 ) -> dict[str, Any]:
     """Find the cases of a data set, check each, and divide them into training, validation and test.
 
@@ -53,12 +62,14 @@ def make_data_list(
             conventions of data sets say which cases are scans of one patient.
         geometry: what of the files' headers counts, one of :data:`pkdr_monai.data.geometry.GEOMETRIES`.
         force: take scans that do not look like a whole, skull-stripped brain.
+        incomplete: take cases that lack some of the modalities too, as training cases: they serve a student for any
+            subset. The others are divided as without them.
 
     Returns:
         The data list, plain data for a JSON file that ``monai.data.load_decathlon_datalist`` reads too: ``"name"``,
         what :func:`~pkdr_monai.data.decathlon.decathlon_keys` gives, ``"label_scheme"``, ``"seed"`` (``None`` with a
-        ``split``), ``"accept_scans"`` with ``force``, entries of ``"training"``, ``"validation"`` and ``"test"`` with
-        paths relative to ``folder``, and the ``"hash"`` of all but the name.
+        ``split``), ``"accept_scans"`` with ``force``, ``"incomplete"`` with ``incomplete``, entries of ``"training"``,
+        ``"validation"`` and ``"test"`` with paths relative to ``folder``, and the ``"hash"`` of all but the name.
 
     Raises:
         InputError: when there is no case, a name is unknown, the label scheme cannot be told, or the check finds an
@@ -66,18 +77,22 @@ def make_data_list(
     """
     cohort, cases = _cases(folder, exclude, geometry)
     owners = None if patients is None else read_patients(patients, cases)
+    complete, lacking = _by_completeness(cases, incomplete)
     if split is None:
-        sections = split_cases(list(cases.values()), seed, fractions, owners)
+        sections = add_to_training(split_cases(complete, seed, fractions, owners), lacking, owners)
     else:
         sections = read_split(split, cases, exclude)
+        _refuse_scored(split, sections, lacking)
         scattered = scattered_patients(sections, owners)
         if scattered:
             logger.warning("%s puts scans of %s into more than one part.", split, some(scattered, 5))
     used = [cases[name] for section in SECTIONS for name in sections[section]]
     cohort = with_label_scheme(replace(cohort, cases=tuple(used)), label_scheme)
-    problems = check_cases(used, cohort.folder, cohort.label_scheme, progress=progress, force=force)
+    scheme = cohort.label_scheme
+    problems = check_cases(used, cohort.folder, scheme, progress=progress, force=force, incomplete=incomplete)
     refuse_errors(problems, cohort.folder)
-    return _listed(cohort, cases, sections, {"seed": seed if split is None else None, **_accepted(force)})
+    further = {"seed": seed if split is None else None, **_accepted(force, incomplete)}
+    return _listed(cohort, cases, sections, further)
 
 
 def make_fold_lists(
@@ -91,6 +106,7 @@ def make_fold_lists(
     patients: str | Path | None = None,
     geometry: str = "header",
     force: bool = False,
+    incomplete: bool = False,
 ) -> list[dict[str, Any]]:
     """Find the cases of a data set, check each, and divide them into folds: one data list for each.
 
@@ -105,6 +121,7 @@ def make_fold_lists(
         patients: a table from case to patient, as for :func:`make_data_list`.
         geometry: as for :func:`make_data_list`.
         force: as for :func:`make_data_list`.
+        incomplete: as for :func:`make_data_list`.
 
     Returns:
         Data lists as :func:`make_data_list` returns them, with the number of their ``"fold"``, from 0, and of all
@@ -117,18 +134,43 @@ def make_fold_lists(
     used = list(cases.values())
     cohort = with_label_scheme(replace(cohort, cases=tuple(used)), label_scheme)
     owners = None if patients is None else read_patients(patients, cases)
-    divided = split_folds(used, folds, seed, validation, owners)
-    problems = check_cases(used, cohort.folder, cohort.label_scheme, progress=progress, force=force)
+    complete, lacking = _by_completeness(cases, incomplete)
+    divided = [
+        add_to_training(fold, lacking, owners) for fold in split_folds(complete, folds, seed, validation, owners)
+    ]
+    scheme = cohort.label_scheme
+    problems = check_cases(used, cohort.folder, scheme, progress=progress, force=force, incomplete=incomplete)
     refuse_errors(problems, cohort.folder)
     return [
-        _listed(cohort, cases, sections, {"seed": seed, "fold": fold, "folds": folds, **_accepted(force)})
+        _listed(cohort, cases, sections, {"seed": seed, "fold": fold, "folds": folds, **_accepted(force, incomplete)})
         for fold, sections in enumerate(divided)
     ]
 
 
-def _accepted(force: bool) -> dict[str, bool]:
-    """Return what says, to the check before a training too, that a person has looked at the scans."""
-    return {"accept_scans": True} if force else {}
+def _accepted(force: bool, incomplete: bool) -> dict[str, bool]:
+    """Return what says, to the check before a training too, what a person has accepted."""
+    return {key: True for key, value in (("accept_scans", force), ("incomplete", incomplete)) if value}
+
+
+def _by_completeness(cases: Mapping[str, Case], incomplete: bool) -> tuple[list[Case], list[Case]]:
+    """Return the cases to divide, and those that lack a modality and may only train."""
+    lacking = [case for case in cases.values() if incomplete and case.modalities and case.lacks(MODALITIES)]
+    complete = [case for case in cases.values() if case not in lacking]
+    if not complete:
+        raise InputError(
+            f"all {len(lacking)} cases lack a modality: expected some with {', '.join(MODALITIES)}, since a teacher "
+            "learns from them and scores are taken on them."
+        )
+    return complete, lacking
+
+
+def _refuse_scored(split: str | Path, sections: Mapping[str, Sequence[str]], lacking: Sequence[Case]) -> None:
+    scored = {*sections["validation"], *sections["test"]}
+    wrong = sorted(case.name for case in lacking if case.name in scored)
+    if wrong:
+        raise InputError(
+            f"{split} puts {some(wrong, 5)} into validation or test, but they lack a modality: move them to training."
+        )
 
 
 def _cases(folder: str | Path, exclude: Collection[str], geometry: str) -> tuple[Cohort, dict[str, Case]]:

@@ -13,7 +13,16 @@ from pkdr_monai.data.patients import patient_of, shared_stems
 from pkdr_monai.errors import InputError, some
 from pkdr_monai.files import read_json
 
-__all__ = ["FRACTIONS", "SECTIONS", "group_scans", "read_split", "scattered_patients", "split_cases", "spread_grades"]
+__all__ = [
+    "FRACTIONS",
+    "SECTIONS",
+    "add_to_training",
+    "group_scans",
+    "read_split",
+    "scattered_patients",
+    "split_cases",
+    "spread_grades",
+]
 
 SECTIONS = ("training", "validation", "test")
 FRACTIONS = (0.7, 0.1, 0.2)
@@ -101,6 +110,38 @@ def read_split(path: str | Path, known: Collection[str], excluded: Collection[st
             f"{path} names {some(absent, 5)}, which the data set does not hold. Is it the split of another data set?"
         )
     return {section: sorted(names) for section, names in sections.items()}
+
+
+def add_to_training(
+    sections: Mapping[str, Sequence[str]], cases: Sequence[Case], patients: Mapping[str, str] | None = None
+) -> dict[str, list[str]]:
+    """Add cases that may train but not be scored, such as those that lack a modality, to a division of the others.
+
+    A case whose patient validates or tests with another scan is left out, with a warning.
+
+    Args:
+        sections: names of the other cases by part.
+        cases: what to add.
+        patients: the patient of each case; by default those that the names tell.
+
+    Example:
+        >>> divided = {"training": ["a-01"], "validation": [], "test": ["b-01"]}
+        >>> add_to_training(divided, [Case("c-01", {})])["training"]
+        ['a-01', 'c-01']
+    """
+
+    def patient(name: str) -> str:
+        return patient_of(name) if patients is None else patients[name]
+
+    scored = {patient(name) for section in ("validation", "test") for name in sections[section]}
+    left_out = sorted(case.name for case in cases if patient(case.name) in scored)
+    if left_out:
+        logger.warning("%s: left out, since other scans of these patients validate or test.", some(left_out, 5))
+    added = [case.name for case in cases if case.name not in left_out]
+    return {
+        **{section: list(names) for section, names in sections.items()},
+        "training": sorted([*sections["training"], *added]),
+    }
 
 
 def group_scans(cases: Sequence[Case], patients: Mapping[str, str] | None = None) -> dict[str, list[Case]]:

@@ -122,7 +122,7 @@ class SelectChannelsd(MapTransform):
 
     An entry without ``channels`` came from one file a modality and is left as it is. Tools that hand over files of
     their own, such as MONAI Label, name no channels: for them, ``modalities`` says what to keep of an image that holds
-    all four.
+    all four. The channel -1 is a modality that the case lacks: a channel of zeros.
 
     Args:
         keys: keys of channel-first images, ``(M, X, Y, Z)``.
@@ -134,6 +134,9 @@ class SelectChannelsd(MapTransform):
         >>> entry = {"image": torch.zeros(4, 2, 2, 2), "channels": [3]}
         >>> tuple(SelectChannelsd("image")(entry)["image"].shape)
         (1, 2, 2, 2)
+        >>> entry = {"image": torch.ones(2, 1, 1, 1), "channels": [0, -1, 1]}  # the second modality is absent
+        >>> SelectChannelsd("image")(entry)["image"].flatten().tolist()
+        [1.0, 0.0, 1.0]
     """
 
     def __init__(
@@ -151,7 +154,10 @@ class SelectChannelsd(MapTransform):
         channels = entry.get("channels")
         for key in self.key_iterator(entry):
             if channels is not None:
-                entry[key] = entry[key][[int(channel) for channel in channels]]
+                numbers = [int(channel) for channel in channels]
+                entry[key] = entry[key][[max(number, 0) for number in numbers]]
+                for absent in (place for place, number in enumerate(numbers) if number < 0):
+                    entry[key][absent] = 0
             elif self.channels is not None and len(entry[key]) == len(MODALITIES):
                 entry[key] = entry[key][self.channels]
             elif self.channels is not None and len(entry[key]) != len(self.channels):

@@ -107,6 +107,8 @@ class Cell:
             config[engine].pop("handlers", None)
         if config.get("scoring") == "channels":
             _forget_nesting(config)
+        if config.get("incomplete") is False:
+            _forget_incomplete(config)
         own = {key.split("#")[0] for overlay in self.overlays for key in _read(overlay)}
         used = {key: config[key] for key in _reachable(config, {*ROOTS, *own})}
         return content_hash({"config": used, **further})
@@ -211,6 +213,15 @@ def _forget_nesting(config: dict[str, Any]) -> None:
     postprocessing["transforms"] = [
         transform for transform in postprocessing["transforms"] if transform.get("_target_") != NESTING
     ]
+
+
+def _forget_incomplete(config: dict[str, Any]) -> None:
+    """Take out what takes incomplete cases, where it is off: results from before it was there keep their hash."""
+    config.pop("incomplete")
+    config["distiller"].pop("incomplete", None)
+    dataset = config["train"]["dataset"]
+    if isinstance(dataset.get("data"), str):
+        dataset["data"] = dataset["data"].replace(", incomplete=@incomplete", "")
 
 
 def _reachable(config: Mapping[str, Any], start: set[str]) -> set[str]:

@@ -31,7 +31,7 @@ def predicted(loss: str, prediction: Prediction, network: str, output: str) -> T
         output: name of the tensor.
 
     Raises:
-        ValueError: when it is missing.
+        ValueError: when it is missing, or a sample lacks a modality, of which the loss knows nothing.
 
     Example:
         >>> predicted("KDNetLoss", {"student": {"logits": torch.zeros(1)}}, "teacher", "logits")
@@ -47,6 +47,12 @@ weight of its term to 0.
         raise ValueError(
             f"{loss} needs prediction[{network!r}][{output!r}], but the prediction has only "
             f"{', '.join(came) or 'nothing'}. {REMEDY[network]}, or set the weight of its term to 0."
+        )
+    complete = prediction[network].get("complete")
+    if complete is not None and not complete.all():
+        raise ValueError(
+            f"{loss} would learn from a teacher that lacks a modality: train on complete cases alone (incomplete: "
+            "false), or with PKDRLoss, which leaves such samples out."
         )
     return plain(tensor)
 

@@ -8,6 +8,7 @@ from torch import Tensor
 from torch.nn.modules.loss import _Loss
 
 from pkdr_monai.losses.contract import Prediction, check_weight, weighted_sum
+from pkdr_monai.losses.inputs import at_least_float32
 from pkdr_monai.losses.patch_contrastive import PatchContrastiveLoss
 from pkdr_monai.losses.patch_kd import PatchKDLoss
 from pkdr_monai.losses.patch_selection import PatchSelectionLoss, patch_labels
@@ -44,6 +45,10 @@ class PKDRLoss(_Loss):
     (Eq. 9). A term whose weight is 0 or that ``without`` names is not computed and its tensors may be missing, so this
     is also the loss of the methods around the paper's own: ``alpha=0, beta=0`` trains the plain unimodal student,
     ``alpha=1, beta=0`` pretrains the teacher, and ``without`` gives the rows of Table 3.
+
+    The teacher is asked only where it sees all of its modalities: where a prediction says so, samples that lack one add
+    to the first two terms alone. A distillation term is then its mean over the complete samples, times their share of
+    the batch, so that each sample weighs the same whichever others it meets.
 
     Args:
         alpha: weight of the patch-selection loss, 0 or more.
@@ -111,6 +116,7 @@ class PKDRLoss(_Loss):
         Args:
             prediction: ``{"student": ..., "teacher": ...}``, each with ``"logits"`` ``(B, C, X, Y, Z)``,
                 ``"patch_logits"`` ``(B, C, X/P, Y/P, Z/P)`` and ``"projection"`` ``(B, D, X/P, Y/P, Z/P)``.
+                The teacher's may hold ``"complete"`` ``(B,)``, bool: which samples it teaches on; all by default.
             label: 1 inside a region and 0 outside, ``(B, C, X, Y, Z)``.
 
         Raises:
@@ -118,20 +124,30 @@ class PKDRLoss(_Loss):
         """
         _check_complete(prediction, self.weights)
         student, teacher = prediction.get("student", {}), prediction.get("teacher", {})
+        complete = teacher.get("complete")  # (B,)
         if "patch_selection" in self.weights or "patch_contrastive" in self.weights:
             patch_label = patch_labels(label, self.patch_selection.patch_size)  # (B, C, X/P, Y/P, Z/P)
             foreground = patch_label.amax(1, keepdim=True)  # (B, 1, X/P, Y/P, Z/P), tumour of any kind
         compute: dict[str, Callable[[], Tensor]] = {
             "segmentation": lambda: self.segmentation(student["logits"], label),
             "patch_selection": lambda: self.patch_selection(student["patch_logits"], label, patch_label),
-            "pixel_kd": lambda: self.pixel_kd(student["logits"], teacher["logits"]),
-            "patch_kd": lambda: self.patch_kd(student["patch_logits"], teacher["patch_logits"]),
-            "patch_contrastive": lambda: self.patch_contrastive(
-                student["projection"], teacher["projection"], foreground
+            "pixel_kd": lambda: _taught(self.pixel_kd, complete, student["logits"], teacher["logits"]),
+            "patch_kd": lambda: _taught(self.patch_kd, complete, student["patch_logits"], teacher["patch_logits"]),
+            "patch_contrastive": lambda: _taught(
+                self.patch_contrastive, complete, student["projection"], teacher["projection"], foreground
             ),
         }
         total, self.parts = weighted_sum(self.weights, compute)
         return total
+
+
+def _taught(loss: _Loss, complete: Tensor | None, student: Tensor, *others: Tensor) -> Tensor:
+    """Return a distillation term of the samples that are complete, times their share of the batch."""
+    if complete is None:
+        return loss(student, *others)
+    if not complete.any():
+        return at_least_float32(student[:0]).sum()  # 0, with a gradient of 0
+    return complete.float().mean() * loss(student[complete], *(tensor[complete] for tensor in others))
 
 
 def _weights(alpha: float, beta: float, without: Collection[str]) -> dict[str, float]:

@@ -44,9 +44,12 @@ class Distiller(nn.Module):
             the losses stay the same but for rounding, and so do the names of parameters. The words ``"true"`` and
             ``"false"`` are understood.
         teacher_cached: the teacher's features come with each batch, computed before; there is no ``teacher`` then.
+        incomplete: images may lack a modality, as a channel of zeros. The teacher's features then hold ``complete``,
+            ``(B,)``, bool, whether a sample has all of them; a loss lets the teacher teach on those samples alone.
 
     Raises:
-        ValueError: when heads for a teacher come without one, a dtype is unknown, or a teacher comes in both ways.
+        ValueError: when heads for a teacher come without one, a dtype is unknown, a teacher comes in both ways, or
+            images that lack a modality are to train a student that needs certain ones.
 
     Example:
         >>> from pkdr_monai.networks import PatchSelectionHead, PatchVNet
@@ -70,16 +73,23 @@ class Distiller(nn.Module):
         student_dtype: str | None = None,
         compile: bool | str = False,
         teacher_cached: bool = False,
+        incomplete: bool = False,
     ) -> None:
         super().__init__()
         if teacher is not None and teacher_cached:
             raise ValueError("teacher_cached says that the teacher's features come with the batch: give no teacher.")
         if teacher is None and teacher_heads and not teacher_cached:
             raise ValueError(f"teacher_heads {sorted(teacher_heads)} were given without a teacher.")
+        if incomplete and channels is not None:
+            raise ValueError(
+                "cases that lack a modality serve a student for any subset of the modalities alone: give it all "
+                "channels (any_subset.json), or set incomplete to false."
+            )
         self.student = student
         self.student_heads = nn.ModuleDict(student_heads or {})
         self.teacher_heads = nn.ModuleDict(teacher_heads or {})
         self.teacher_cached = teacher_cached
+        self.incomplete = incomplete
         self.channels = None if channels is None else list(channels)
         self.teacher_outputs = tuple(teacher_outputs)
         self._dtype = _floating_dtype("teacher_dtype", teacher_dtype)
@@ -121,6 +131,8 @@ class Distiller(nn.Module):
         with self._precision(image.device.type):
             if features is not None:
                 prediction["teacher"] = _with_heads(features, self.teacher_heads)
+                if self.incomplete:
+                    prediction["teacher"]["complete"] = image.detach().flatten(2).any(2).all(1)
             prediction["student"] = _with_heads({**_features(self.student, view), "image": view}, self.student_heads)
         return prediction
 

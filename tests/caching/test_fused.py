@@ -185,3 +185,8 @@ def test_a_label_stored_as_float_is_that_of_the_chain(
     assert arrays is not None
     assert set(np.unique(arrays["label"])) == set(np.unique(np.asarray(label.dataobj)))
     assert_equal_to(preprocessing, item, arrays)
+
+
+def test_a_case_that_lacks_a_modality_is_left_to_monai(items: list[dict[str, Any]]) -> None:
+    item = items[0]
+    assert load_fused({**item, "image": item["image"][1:], "channels": [-1, 0, 1, 2]}, SPACING) is None

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -131,6 +132,52 @@ def test_missing_modality_and_file_are_named_with_their_case(dataset: Path, data
     (dataset / entry["image"][2]).unlink()
     with pytest.raises(InputError, match=rf"case {entry['case']}: the t2 file .*{entry['image'][2]} is absent"):
         training_items(data_list, dataset, "training", MODALITIES)
+
+
+@pytest.fixture
+def incomplete_list(dataset: Path, data_list: dict[str, Any]) -> dict[str, Any]:
+    """Two training cases, of which one lacks its T2."""
+    lacking = without_t2(data_list["validation"][0])
+    return {**data_list, "incomplete": True, "training": [*data_list["training"], lacking]}
+
+
+def test_a_network_that_needs_all_modalities_trains_without_incomplete_cases(
+    dataset: Path, data_list: dict[str, Any], incomplete_list: dict[str, Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.WARNING):
+        items = training_items(incomplete_list, dataset, "training")
+    assert items == training_items(data_list, dataset, "training")
+    assert f"leaves out 1 of 2 cases, since this network needs all of {', '.join(MODALITIES)}" in caplog.text
+    with pytest.raises(InputError, match="no training case has all of t2"):
+        training_items({**incomplete_list, "training": incomplete_list["training"][1:]}, dataset, "training", ["t2"])
+
+
+def test_incomplete_cases_come_with_what_they_have(dataset: Path, incomplete_list: dict[str, Any]) -> None:
+    complete, lacking = training_items(incomplete_list, dataset, "training", incomplete=True)
+    assert (complete["channels"], lacking["channels"]) == ([0, 1, 2, 3], [0, 1, -1, 2])
+    assert len(complete["image"]) == 4
+    assert [Path(file).name.split("_")[1] for file in lacking["image"]] == ["t1.nii.gz", "t1ce.nii.gz", "flair.nii.gz"]
+
+
+def test_incomplete_case_of_a_4d_file_names_its_channels(write_task01: Callable[..., Path]) -> None:
+    task = write_task01("BRATS_001")
+    data_list = {**make_data_list(task), "incomplete": True}
+    del data_list["training"][0]["channels"]["t1ce"]
+    (item,) = training_items(data_list, task, "training", incomplete=True)
+    assert item["channels"] == [1, -1, 3, 0]
+
+
+def test_incomplete_cases_neither_validate_nor_test(dataset: Path, incomplete_list: dict[str, Any]) -> None:
+    scored = {**incomplete_list, "test": incomplete_list["training"][1:]}
+    with pytest.raises(InputError, match="has no t2 file"):
+        training_items(scored, dataset, "test", incomplete=True)
+
+
+def test_what_an_incomplete_case_has_is_checked_before_training(dataset: Path, incomplete_list: dict[str, Any]) -> None:
+    require_checked(incomplete_list, dataset)
+    (dataset / incomplete_list["training"][1]["image"][0]).write_bytes(b"broken")
+    with pytest.raises(InputError, match="not compressed"):
+        require_checked(incomplete_list, dataset)
 
 
 def test_label_is_left_out_where_it_is_absent_and_not_needed(dataset: Path, data_list: dict[str, Any]) -> None:

@@ -91,3 +91,70 @@ def test_folds_are_data_lists_that_know_their_number(dataset: Path) -> None:
     assert sorted(entry["case"] for data_list in lists for entry in data_list["test"]) == ["a", "b", "c"]
     assert all(data_list["hash"] == data_list_hash(data_list) for data_list in lists)
     assert len({data_list["hash"] for data_list in lists}) == 3
+
+
+@pytest.fixture
+def with_incomplete(write_case: Callable[..., Path]) -> Path:
+    """Three patients with all modalities and two without, of whom one is scanned twice."""
+    for name in ("BraTS-GLI-00001-000", "BraTS-GLI-00002-000", "BraTS-GLI-00003-000", "BraTS-GLI-00009-000"):
+        folder = write_case(name)
+    for patient in (1, 2, 3):
+        write_case(f"BraTS-GLI-0000{patient}-001")
+        (folder / f"BraTS-GLI-0000{patient}-001/BraTS-GLI-0000{patient}-001_t1ce.nii.gz").unlink()
+    (folder / "BraTS-GLI-00009-000/BraTS-GLI-00009-000_t2.nii.gz").unlink()
+    return folder
+
+
+def test_incomplete_cases_train_unless_their_patient_is_scored(
+    with_incomplete: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with pytest.raises(InputError, match="4 errors"):
+        make_data_list(with_incomplete)
+    with caplog.at_level(logging.WARNING):
+        data_list = make_data_list(with_incomplete, incomplete=True)
+    listed = names(data_list)
+    (patient,) = {name.rpartition("-")[0] for name in listed["training"]} - {"BraTS-GLI-00009"}
+    assert listed["training"] == [f"{patient}-000", f"{patient}-001", "BraTS-GLI-00009-000"]
+    assert all(name.endswith("-000") for name in listed["validation"] + listed["test"])
+    assert "left out, since other scans of these patients validate or test" in caplog.text
+    assert data_list["incomplete"] is True
+    entry = data_list["training"][2]
+    assert entry["channels"] == {"t1": 0, "t1ce": 1, "flair": 2}
+    assert len(entry["image"]) == 3
+
+
+def test_complete_cases_are_divided_as_without_the_others(dataset: Path, write_case: Callable[..., Path]) -> None:
+    before = names(make_data_list(dataset, seed=3))
+    write_case("LGG/d")
+    (dataset / "LGG/d/d_flair.nii.gz").unlink()
+    after = names(make_data_list(dataset, seed=3, incomplete=True))
+    assert after == {**before, "training": [*before["training"], "d"]}
+
+
+def test_incomplete_cases_train_in_every_fold(dataset: Path, write_case: Callable[..., Path]) -> None:
+    write_case("LGG/d")
+    (dataset / "LGG/d/d_flair.nii.gz").unlink()
+    lists = make_fold_lists(dataset, 3, validation=1, incomplete=True)
+    assert all("d" in names(data_list)["training"] and data_list["incomplete"] for data_list in lists)
+
+
+def test_a_division_that_would_score_incomplete_cases_is_refused(dataset: Path, tmp_path: Path) -> None:
+    (dataset / "LGG/c/c_t1.nii.gz").unlink()
+    split = tmp_path / "split.json"
+    split.write_text(json.dumps({"train": ["b"], "val": ["a"], "test": ["c"]}))
+    with pytest.raises(InputError, match="puts c into validation or test, but they lack a modality"):
+        make_data_list(dataset, split=split, incomplete=True)
+
+
+def test_some_cases_have_to_be_complete(dataset: Path) -> None:
+    for case in ("HGG/a/a", "HGG/b/b", "LGG/c/c"):
+        (dataset / f"{case}_t1.nii.gz").unlink()
+    with pytest.raises(InputError, match="all 3 cases lack a modality"):
+        make_data_list(dataset, incomplete=True)
+
+
+def test_an_incomplete_case_needs_its_label(dataset: Path) -> None:
+    for content in ("t1", "seg"):
+        (dataset / f"LGG/c/c_{content}.nii.gz").unlink()
+    with pytest.raises(InputError, match=r"1 errors?(.|\n)*no label file"):
+        make_data_list(dataset, incomplete=True)

@@ -36,6 +36,14 @@ def test_channels_are_taken_in_the_entrys_order() -> None:
     assert SelectChannelsd("image")({"image": image, "channels": [3, 0]})["image"].flatten().tolist() == [3, 0]
 
 
+def test_an_absent_modality_is_a_channel_of_zeros_and_the_image_stays_as_it_was() -> None:
+    image = MetaTensor(torch.arange(1.0, 4.0).reshape(3, 1, 1, 1), affine=AFFINE)
+    selected = SelectChannelsd("image")({"image": image, "channels": [0, 1, -1, 2]})["image"]
+    assert selected.flatten().tolist() == [1, 2, 0, 3]
+    torch.testing.assert_close(selected.affine, AFFINE)
+    assert image.flatten().tolist() == [1, 2, 3]
+
+
 def test_an_entry_without_channels_is_left_alone() -> None:
     image = torch.zeros(2, 1, 1, 1)
     assert SelectChannelsd("image")({"image": image})["image"] is image

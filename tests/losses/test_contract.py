@@ -26,6 +26,14 @@ def test_a_missing_tensor_is_named_with_what_came_and_what_to_do(network: str, r
         predicted("MyLoss", prediction, network, "embedding")
 
 
+def test_a_loss_that_knows_no_incomplete_samples_refuses_them() -> None:
+    teacher = {"logits": torch.ones(2), "complete": torch.tensor([True, True])}
+    assert predicted("MyLoss", {"teacher": teacher}, "teacher", "logits") is teacher["logits"]
+    teacher["complete"] = torch.tensor([True, False])
+    with pytest.raises(ValueError, match=r"MyLoss would learn from a teacher that lacks a modality: .*PKDRLoss"):
+        predicted("MyLoss", {"teacher": teacher}, "teacher", "logits")
+
+
 def test_an_empty_prediction_is_called_nothing() -> None:
     with pytest.raises(ValueError, match=r"has only nothing\. .*set the weight of its term to 0\."):
         predicted("MyLoss", {}, "teacher", "logits")

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import copy
+import math
 
 import pytest
 import torch
@@ -269,3 +270,65 @@ def test_the_repr_tells_every_setting_that_changes_the_loss() -> None:
     assert "patch_selection: 0.5" in text
     assert "temperature=10.0, t_square=True" in text
     assert "patch_kd:" not in text
+
+
+def taught_by_hand(
+    prediction: dict[str, dict[str, torch.Tensor]], label: torch.Tensor, complete: list[bool]
+) -> dict[str, float]:
+    """The distillation terms of Eq. 9 in plain loops: what each complete sample adds, over the whole batch."""
+    student, teacher = (
+        {name: tensor.detach().double() for name, tensor in prediction[network].items() if name != "complete"}
+        for network in ("student", "teacher")
+    )
+    sums = {"pixel_kd": 0.0, "patch_kd": 0.0, "patch_contrastive": 0.0}
+    for sample, taught in enumerate(complete):
+        if not taught:
+            continue
+        for name, output, temperature in (("pixel_kd", "logits", 10.0), ("patch_kd", "patch_logits", 5.0)):
+            for seen, told in zip(student[output][sample], teacher[output][sample], strict=True):
+                p, q = torch.sigmoid(seen / temperature), torch.sigmoid(told / temperature)
+                sums[name] += float(-(q * p.log() + (1 - q) * (1 - p).log()).mean())
+        foreground = patch_labels(label, 16)[sample].amax(0).flatten().tolist()
+        anchors = torch.nn.functional.normalize(student["projection"][sample].flatten(1), dim=0)
+        keys = torch.nn.functional.normalize(teacher["projection"][sample].flatten(1), dim=0)
+        for i, kind in enumerate(foreground):
+            own = math.exp(float(anchors[:, i] @ keys[:, i]) / 0.1)
+            others = sum(
+                math.exp(float(anchors[:, i] @ keys[:, j]) / 0.1) for j, other in enumerate(foreground) if other != kind
+            )
+            sums["patch_contrastive"] -= math.log(own / (own + others)) / len(foreground)
+    return {name: value / len(complete) for name, value in sums.items()}
+
+
+@pytest.mark.parametrize("complete", [[True, True], [True, False], [False, True], [False, False]])
+def test_the_teacher_teaches_on_complete_samples_alone(complete: list[bool]) -> None:
+    prediction, label = example()
+    label[1, :, 20:] = 1  # samples that differ in their patches' classes
+    everyone = PKDRLoss()
+    everyone(prediction, label)
+    prediction["teacher"]["complete"] = torch.tensor(complete)
+    loss = PKDRLoss()
+    total = loss(prediction, label)
+    for name, expected in taught_by_hand(prediction, label, complete).items():
+        assert loss.parts[name].item() == pytest.approx(expected, rel=1e-4, abs=1e-7), name
+    for name in ("segmentation", "patch_selection"):
+        assert torch.equal(loss.parts[name], everyone.parts[name]), name
+    expected_total = sum(weight * loss.parts[name] for name, weight in loss.weights.items())
+    torch.testing.assert_close(total.detach(), expected_total)
+
+
+def test_an_incomplete_sample_gets_no_gradient_from_the_teacher() -> None:
+    prediction, label = example()
+    prediction["teacher"]["complete"] = torch.tensor([False, True])
+    PKDRLoss(without=["segmentation", "patch_selection"])(prediction, label).backward()
+    for name in OUTPUTS:
+        gradient = prediction["student"][name].grad
+        assert not gradient[0].any(), name
+        assert gradient[1].any(), name
+
+
+def test_a_batch_without_a_complete_sample_still_has_a_graph_to_every_output() -> None:
+    prediction, label = example()
+    prediction["teacher"]["complete"] = torch.tensor([False, False])
+    PKDRLoss()(prediction, label).backward()
+    assert all(torch.isfinite(prediction["student"][name].grad).all() for name in OUTPUTS)

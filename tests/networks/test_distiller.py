@@ -10,7 +10,7 @@ import torch
 from monai.data import MetaTensor
 
 from pkdr_monai.losses import PKDRLoss
-from pkdr_monai.networks import Distiller, PatchSelectionHead, PatchVNet, Projector
+from pkdr_monai.networks import AnySubsetVNet, Distiller, PatchSelectionHead, PatchVNet, Projector
 
 IMAGE = torch.randn(2, 4, 32, 16, 16, generator=torch.Generator().manual_seed(0))
 
@@ -167,3 +167,17 @@ def test_compiling_renames_no_parameter() -> None:
     assert compiled._compiled_call_impl is not None
     assert eager._compiled_call_impl is None
     assert list(compiled.state_dict()) == list(eager.state_dict())
+
+
+def test_samples_that_lack_a_modality_are_marked() -> None:
+    image = IMAGE.clone()
+    image[1, 3] = 0
+    networks = AnySubsetVNet(init_filters=2), PatchVNet(4, init_filters=2)
+    assert "complete" not in Distiller(*networks)(image)["teacher"]
+    prediction = Distiller(*networks, incomplete=True)(image)
+    assert prediction["teacher"]["complete"].tolist() == [True, False]
+
+
+def test_incomplete_cases_are_for_a_student_for_any_subset() -> None:
+    with pytest.raises(ValueError, match=r"serve a student for any subset .*any_subset\.json"):
+        Distiller(PatchVNet(1, init_filters=2), channels=[2], incomplete=True)
