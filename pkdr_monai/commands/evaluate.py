@@ -5,12 +5,13 @@ from typing import Any
 
 from pkdr_monai import DISCLAIMER
 from pkdr_monai.arguments import choice, switch
+from pkdr_monai.errors import InputError
 from pkdr_monai.terminal import ProgressLine, echo, verb
 
 __all__ = ["evaluate"]
 
 
-@verb(split=choice("training", "validation", "test"), dry_run=switch, subsets=switch)
+@verb(split=choice("training", "validation", "test"), dry_run=switch, subsets=switch, save_pred=switch)
 def evaluate(
     run: str,
     *,
@@ -19,6 +20,7 @@ def evaluate(
     split: str = "test",
     output_dir: str | None = None,
     subsets: bool = False,
+    save_pred: bool = False,
     dry_run: bool = False,
 ) -> None:
     """Score a model on cases whose labels are known: Dice and HD95 of each case, on its own grid.
@@ -35,8 +37,11 @@ def evaluate(
         output_dir: folder that gets evaluation/; by default that of the training.
         subsets: score a network for any subset on all 15 subsets of its modalities, by the label maps that pkdr predict
             writes; the table is RUN/evaluation_subsets.csv.
+        save_pred: write the label maps that are scored, to evaluation/predictions/CASE/CASE_seg.nii.gz.
         dry_run: only print the command.
     """
+    if subsets and save_pred:
+        raise InputError("--save_pred is for one model and its modalities: leave out --subsets, or use pkdr predict.")
     if subsets:
         _evaluate_subsets(run, dataset_dir, data_list_file, split, output_dir)
         return
@@ -59,6 +64,8 @@ def evaluate(
         "output_dir": output_dir or str(weights.parent.parent),
         "run_name": card.name,
     }
+    if save_pred:
+        options["save_pred"] = True
     echo(command_line("evaluating", files, options))
     if dry_run:
         return

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import gzip
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from pathlib import Path
 from typing import Any
 
 import nibabel as nib
 import numpy as np
-from monai.data import NibabelWriter
+import torch
+from monai.config import KeysCollection
+from monai.data import MetaTensor, NibabelWriter
+from monai.transforms import MapTransform, SaveImage
 from monai.utils import get_equivalent_dtype
 
+from pkdr_monai.errors import InputError
 from pkdr_monai.files import atomic_write
+from pkdr_monai.regions import regions_to_label
 
-__all__ = ["SourceGridWriter", "write_like"]
+__all__ = ["SaveLabelMapd", "SourceGridWriter", "write_like"]
 
 COMPRESSION = 3  # higher levels take several times as long for a few percent
 GEOMETRY = (
@@ -81,6 +86,55 @@ class SourceGridWriter(NibabelWriter):
                 self.source,
                 np.asarray(self.affine),
             )
+
+
+class SaveLabelMapd(MapTransform):
+    """Write the regions of a case as a label map, named as ``pkdr predict`` names it; the entry stays as it is.
+
+    The file is ``<output_dir>/<case>/<case>_seg.nii.gz``, on the grid of the case's first image. What an earlier
+    evaluation wrote there is replaced.
+
+    Args:
+        keys: keys of binary regions TC, WT, ET, ``(3, X, Y, Z)``.
+        output_dir: folder to write to.
+        dataset_dir: the data set's folder, in which nothing is written.
+        label_scheme: scheme of the label values.
+        allow_missing_keys: leave entries without the key as they are.
+
+    Raises:
+        InputError: when one of the folders lies in the other.
+    """
+
+    def __init__(
+        self,
+        keys: KeysCollection,
+        output_dir: str | Path,
+        dataset_dir: str | Path,
+        label_scheme: str = "brats2018",
+        allow_missing_keys: bool = False,
+    ) -> None:
+        super().__init__(keys, allow_missing_keys)
+        output, data = Path(str(output_dir)).resolve(), Path(str(dataset_dir)).resolve()
+        if output.is_relative_to(data) or data.is_relative_to(output):
+            raise InputError(
+                f"predictions would be written to {output_dir}, beside the files of the data set in {dataset_dir}: "
+                "choose another --prediction_dir, outside of it and not around it."
+            )
+        self.output_dir, self.label_scheme = output, label_scheme
+        self.save = SaveImage(
+            writer=SourceGridWriter, output_dtype=torch.uint8, resample=False, output_ext=".nii.gz", print_log=False
+        )
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        """Return the entry as it is."""
+        for key in self.key_iterator(data):
+            regions = data[key]
+            label = regions_to_label(regions.as_tensor(), self.label_scheme)
+            case = str(data["case"])
+            folder = self.output_dir / case
+            folder.mkdir(parents=True, exist_ok=True)
+            self.save(MetaTensor(label, meta=regions.meta), filename=str(folder / f"{case}_seg"))
+        return dict(data)
 
 
 def _states(header: Any, affine: np.ndarray) -> bool:

@@ -19,7 +19,7 @@ from pkdr_monai.errors import InputError
 from pkdr_monai.modalities import MODALITIES
 from pkdr_monai.model_card import ModelCard, file_hash
 from pkdr_monai.networks import PatchVNet, build_network, load_weights
-from pkdr_monai.regions import REGIONS
+from pkdr_monai.regions import REGIONS, label_to_regions
 
 from .conftest import CONFIGS, TRAIN, UNIMODAL, Bundle
 
@@ -132,6 +132,37 @@ def test_evaluation_scores_each_test_case(bundle: Bundle, student: Path) -> None
     for metric in ("val_mean_dice", "val_hd95"):
         cases = (student / "evaluation" / f"{metric}_raw.csv").read_text().splitlines()[1:]
         assert len(cases) == len(json.loads(bundle.data_list.read_text())["test"])
+
+
+def test_saved_predictions_are_those_that_were_scored(bundle: Bundle, student: Path, tmp_path: Path) -> None:
+    options = {**bundle.options(output_dir=student), "evaluation_dir": str(tmp_path / "evaluation"), "save_pred": True}
+    bundle.run("evaluating", TRAIN, CONFIGS / "evaluate.json", **options)
+    entries = json.loads(bundle.data_list.read_text())["test"]
+    with (tmp_path / "evaluation" / "val_mean_dice_raw.csv").open() as file:
+        scored = {Path(row["filename"]).parent.name: row for row in csv.DictReader(file)}
+    for entry in entries:
+        case = entry["case"]
+        written = nibabel.load(tmp_path / "evaluation" / "predictions" / case / f"{case}_seg.nii.gz")
+        label = nibabel.load(bundle.cohort / entry["label"])
+        np.testing.assert_allclose(written.affine, label.affine)
+        predicted, truth = (
+            label_to_regions(torch.tensor(np.asarray(image.dataobj).astype(np.uint8)[None])).numpy() > 0
+            for image in (written, label)
+        )
+        for channel, column in enumerate(("class0", "class1", "class2")):
+            overlap = 2 * (predicted[channel] & truth[channel]).sum()
+            total = predicted[channel].sum() + truth[channel].sum()
+            assert float(scored[case][column]) == pytest.approx(overlap / total if total else 1.0, abs=1e-4)
+
+
+@pytest.mark.parametrize("place", ["", "predictions", ".."])
+def test_predictions_are_never_written_among_the_users_data(bundle: Bundle, student: Path, place: str) -> None:
+    options = {**bundle.options(output_dir=student), "prediction_dir": str(bundle.cohort / place), "save_pred": True}
+    before = sorted(bundle.cohort.rglob("*"))
+    with pytest.raises(RuntimeError) as failure:
+        bundle.run("evaluating", TRAIN, CONFIGS / "evaluate.json", **options)
+    assert "choose another --prediction_dir" in str(failure.value.__cause__)
+    assert sorted(bundle.cohort.rglob("*")) == before
 
 
 def test_a_run_leaves_a_card_by_which_anyone_can_build_its_network(
