@@ -9,7 +9,6 @@ from typing import Any
 
 import nibabel as nib
 import numpy as np
-import torch
 from monai.config import KeysCollection
 from monai.data import MetaTensor, NibabelWriter
 from monai.transforms import MapTransform, SaveImage
@@ -122,7 +121,7 @@ class SaveLabelMapd(MapTransform):
             )
         self.output_dir, self.label_scheme = output, label_scheme
         self.save = SaveImage(
-            writer=SourceGridWriter, output_dtype=torch.uint8, resample=False, output_ext=".nii.gz", print_log=False
+            writer=SourceGridWriter, output_dtype=np.uint8, resample=False, output_ext=".nii.gz", print_log=False
         )
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
