@@ -45,7 +45,7 @@ class PatchVNet(nn.Module):
             the bottleneck, is the reading taken. 8 takes the embedding one level of the encoder above the bottleneck,
             which has half the channels. The segmentation is the same function for each.
         norm: ``batch`` as in the paper's lineage, or ``instance``, whose statistics are those of each image, so that
-            they fit whatever modalities and whatever scanner it comes from; it wants some side above 16.
+            they fit whatever modalities and whatever scanner it comes from.
 
     Raises:
         ValueError: when a channel count is not positive, ``patch_size`` is the stride of no level, or there is no

@@ -129,3 +129,8 @@ def test_instance_norm_gives_each_image_the_same_whoever_is_beside_it() -> None:
 def test_an_unknown_norm_is_refused() -> None:
     with pytest.raises(ValueError, match="batch or instance"):
         PatchVNet(1, norm="group")
+
+
+def test_instance_norm_takes_an_image_of_one_patch() -> None:
+    network = PatchVNet(1, init_filters=2, norm="instance").eval()
+    assert torch.isfinite(network(torch.randn(1, 1, 16, 16, 16))).all()
