@@ -26,7 +26,7 @@ def test_a_checkpoint_is_exported_to_torchscript(student: Path, tmp_path: Path) 
         meta_file=METADATA,
         config_file=INFERENCE,
         key_in_ckpt="",
-        init_filters=2,
+        ckpt_dir=str(student / "models"),
     )
     network = load_weights(PatchVNet(1, init_filters=2), student / "models" / "model.pt").eval()
     image = torch.randn(1, 1, 32, 16, 17)
