@@ -52,7 +52,7 @@ def prepare_study(
 ) -> Prepared:
     """Convert the series of one DICOM study that show T1, T1ce, T2 or FLAIR, and take the brain out of them.
 
-    Nothing is written into the source. Names of files, the record and what is told hold hashes, and no name.
+    Nothing is written into the source. Names of files, the record and the output hold hashes, and no name.
 
     Args:
         source: a folder with the DICOM files of one study of one patient, at any depth, or a zip of it.
