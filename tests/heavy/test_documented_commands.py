@@ -31,6 +31,7 @@ ELSEWHERE = {
     "CONTRIBUTING.md": "tests/bundle/test_adding_a_method.py",
     "docs/flare.md": "tests/consumers",
     "docs/monai_label.md": "tests/consumers",
+    "docs/prepare.md": "tests/prepare, which write DICOM",
     "docs/scores.md": "tests/commands/test_score.py, which has predictions of labelled cases",
     "benchmarks/README.md": "make bench: ten minutes on a machine with nothing else to do",
 }
