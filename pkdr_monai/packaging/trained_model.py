@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -127,7 +128,9 @@ def _sizes(network: str, state: Mapping[str, Tensor]) -> dict[str, Any]:
     arguments: dict[str, Any] = {"out_channels": 3}
     if network != "MonaiVNet" and "output.weight" in state:
         arguments["init_filters"] = state["output.weight"].shape[1]
-        arguments["norm"] = "batch" if any(name.endswith(".running_mean") for name in state) else "instance"
+        norm = "batch" if any(name.endswith(".running_mean") for name in state) else "instance"
+        if norm != inspect.signature(NETWORKS[network]).parameters["norm"].default:
+            arguments["norm"] = norm
     if any(name.startswith("patch_head.") for name in state):
         arguments["patch_head"] = True
     return arguments
