@@ -29,6 +29,8 @@ def config_of(config: Mapping[str, Any], model: TrainedModel) -> dict[str, Any]:
     adapted["modality"] = "+".join(model.modalities)
     adapted["spacing"], adapted["roi_size"] = list(model.spacing), list(model.roi_size)
     network = {"_target_": f"pkdr_monai.networks.{model.network}", **model.arguments}
+    if model.network == "PatchVNet" and "norm" in config["network_def"]:
+        network.setdefault("norm", config["network_def"]["norm"])  # inference.json asks the card
     if "available" in network:
         network["available"] = "@modalities"
     else:
