@@ -30,7 +30,7 @@ def config_of(config: Mapping[str, Any], model: TrainedModel) -> dict[str, Any]:
     adapted["spacing"], adapted["roi_size"] = list(model.spacing), list(model.roi_size)
     network = {"_target_": f"pkdr_monai.networks.{model.network}", **model.arguments}
     if model.network == "PatchVNet" and "norm" in config["network_def"]:
-        network.setdefault("norm", config["network_def"]["norm"])  # inference.json asks the card
+        network.setdefault("norm", "batch")  # inference.json would ask the card, which need not be this model's
     if "available" in network:
         network["available"] = "@modalities"
     else:
