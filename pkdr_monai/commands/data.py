@@ -11,6 +11,7 @@ from pkdr_monai.arguments import integer, names, switch, triple
 from pkdr_monai.data.folds import fold_file
 from pkdr_monai.errors import InputError
 from pkdr_monai.files import read_json, write_json
+from pkdr_monai.modalities import MODALITIES, parse_modalities
 from pkdr_monai.terminal import ProgressLine, echo, verb
 
 if TYPE_CHECKING:
@@ -40,6 +41,7 @@ class Data:
         fingerprint: str | None = None,
         geometry: str = "header",
         force: bool = False,
+        modality: str | None = None,
     ) -> None:
         """Check every case of a data set: missing and broken files, grids, voxel values, labels.
 
@@ -55,19 +57,24 @@ class Data:
             fingerprint: JSON file to write: shapes, spacings, intensities and tumour volumes of the sound cases.
             geometry: sform, qform or pixdim: what counts of a header that states two; default: that is an error.
             force: take scans that do not look like a whole, skull-stripped brain, with a warning.
+            modality: what each case must have, such as t2 or t1+flair; others are not looked at. Default: all four.
         """
         from pkdr_monai.data import Cohort, check_cases, find_cases, problems_table
         from pkdr_monai.data.cases import exclude_cases, with_geometry
         from pkdr_monai.data.label_schemes import with_label_scheme
+        from pkdr_monai.data.listing import refuse_absent
         from pkdr_monai.data.problems import errors_among
 
+        modalities = _modalities(modality)
         cohort = find_cases(dataset_dir)
-        cases = with_geometry(exclude_cases(cohort.cases, exclude), geometry)
+        wanted = [case.only(modalities) for case in exclude_cases(cohort.cases, exclude)]
+        refuse_absent(wanted, modalities)
+        cases = with_geometry(wanted, geometry)
         cohort = with_label_scheme(replace(cohort, cases=tuple(cases)), label_scheme)
         labelled = any(case.label is not None for case in cases)
         progress = ProgressLine("checking")
         scheme = cohort.label_scheme
-        problems = check_cases(cases, cohort.folder, scheme, need_label=labelled, progress=progress, force=force)
+        problems = check_cases(cases, cohort.folder, scheme, modalities, labelled, progress=progress, force=force)
         errors = errors_among(problems)
         if problems:
             echo(problems_table(problems, width=max(100, shutil.get_terminal_size((140, 24)).columns)) + "\n")
@@ -105,6 +112,7 @@ class Data:
         geometry: str = "header",
         accept_scans: bool = False,
         incomplete: bool = False,
+        modality: str | None = None,
     ) -> None:
         """Check every case of a data set, divide them 70/10/20, and write the data list that training reads.
 
@@ -128,6 +136,7 @@ class Data:
             geometry: as in pkdr data check; the list notes it, and training reads the files so.
             accept_scans: what --force is to pkdr data check.
             incomplete: take cases that lack some modalities too, to train a student for any subset of them.
+            modality: as in pkdr data check; the list then holds these alone, and no teacher of all four can use it.
         """
         from pkdr_monai.data import make_data_list, make_fold_lists
 
@@ -138,6 +147,7 @@ class Data:
             "geometry": geometry,
             "force": accept_scans,
             "incomplete": incomplete,
+            "modalities": _modalities(modality),
         }
         if folds is None:
             if validation is not None:
@@ -181,6 +191,10 @@ class Data:
         model, progress = ("wide" if wide else "brats2018"), ProgressLine("drawing")
         write_cohort(folder, cases=cases, shape=shape, spacing=spacing, seed=seed, progress=progress, model=model)
         echo(f"{folder}: synthetic cases: {cases}. Next: pkdr data split {shlex.quote(folder)} --output datalist.json")
+
+
+def _modalities(text: str | None) -> tuple[str, ...]:
+    return MODALITIES if text is None else parse_modalities(text)
 
 
 def _describe(cohort: "Cohort", problems: Sequence["Problem"], report: str | None, output: str | None) -> None:

@@ -73,6 +73,14 @@ class Case:
         """Return those of the modalities that the case does not have."""
         return [modality for modality in modalities if modality not in self.modalities]
 
+    def only(self, modalities: Iterable[str]) -> Case:
+        """Return the case with these of its modalities alone."""
+        if set(self.modalities) <= set(modalities):
+            return self
+        kept = {modality: path for modality, path in self.modalities.items() if modality in modalities}
+        channels = self.channels and {modality: self.channels[modality] for modality in kept}
+        return replace(self, modalities=kept, channels=channels)
+
     @property
     def every_file(self) -> set[str]:
         """Every file that was found for the case, those that are one too many or unclear included."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -27,7 +27,7 @@ from pkdr_monai.data.splits import (
 from pkdr_monai.errors import InputError, some
 from pkdr_monai.modalities import MODALITIES
 
-__all__ = ["make_data_list", "make_fold_lists"]
+__all__ = ["make_data_list", "make_fold_lists", "refuse_absent"]
 
 logger = logging.getLogger(__name__)
 
@@ -44,6 +44,7 @@ def make_data_list(
     geometry: str = "header",
     force: bool = False,
     incomplete: bool = False,
+    modalities: Sequence[str] = MODALITIES,
 ) -> dict[str, Any]:
     """Find the cases of a data set, check each, and divide them into training, validation and test.
 
@@ -64,6 +65,7 @@ def make_data_list(
         force: take scans that do not look like a whole, skull-stripped brain.
         incomplete: take cases that lack some of the modalities too, as training cases: they serve a student for any
             subset. The others are divided as without them.
+        modalities: what each case must have; the list names these alone, so that a cohort of one modality has one too.
 
     Returns:
         The data list, plain data for a JSON file that ``monai.data.load_decathlon_datalist`` reads too: ``"name"``,
@@ -75,9 +77,9 @@ def make_data_list(
         InputError: when there is no case, a name is unknown, the label scheme cannot be told, or the check finds an
             error; the message is then the table of all that it found.
     """
-    cohort, cases = _cases(folder, exclude, geometry)
+    cohort, cases = _cases(folder, exclude, geometry, modalities)
     owners = None if patients is None else read_patients(patients, cases)
-    complete, lacking = _by_completeness(cases, incomplete)
+    complete, lacking = _by_completeness(cases, incomplete, modalities)
     if split is None:
         sections = add_to_training(split_cases(complete, seed, fractions, owners), lacking, owners)
     else:
@@ -89,7 +91,9 @@ def make_data_list(
     used = [cases[name] for section in SECTIONS for name in sections[section]]
     cohort = with_label_scheme(replace(cohort, cases=tuple(used)), label_scheme)
     scheme = cohort.label_scheme
-    problems = check_cases(used, cohort.folder, scheme, progress=progress, force=force, incomplete=incomplete)
+    problems = check_cases(
+        used, cohort.folder, scheme, modalities, progress=progress, force=force, incomplete=incomplete
+    )
     refuse_errors(problems, cohort.folder)
     further = {"seed": seed if split is None else None, **_accepted(force, incomplete)}
     return _listed(cohort, cases, sections, further)
@@ -107,6 +111,7 @@ def make_fold_lists(
     geometry: str = "header",
     force: bool = False,
     incomplete: bool = False,
+    modalities: Sequence[str] = MODALITIES,
 ) -> list[dict[str, Any]]:
     """Find the cases of a data set, check each, and divide them into folds: one data list for each.
 
@@ -122,6 +127,7 @@ def make_fold_lists(
         geometry: as for :func:`make_data_list`.
         force: as for :func:`make_data_list`.
         incomplete: as for :func:`make_data_list`.
+        modalities: as for :func:`make_data_list`.
 
     Returns:
         Data lists as :func:`make_data_list` returns them, with the number of their ``"fold"``, from 0, and of all
@@ -130,16 +136,18 @@ def make_fold_lists(
     Raises:
         InputError: as :func:`make_data_list`, and when the cases are too few for the folds.
     """
-    cohort, cases = _cases(folder, exclude, geometry)
+    cohort, cases = _cases(folder, exclude, geometry, modalities)
     used = list(cases.values())
     cohort = with_label_scheme(replace(cohort, cases=tuple(used)), label_scheme)
     owners = None if patients is None else read_patients(patients, cases)
-    complete, lacking = _by_completeness(cases, incomplete)
+    complete, lacking = _by_completeness(cases, incomplete, modalities)
     divided = [
         add_to_training(fold, lacking, owners) for fold in split_folds(complete, folds, seed, validation, owners)
     ]
     scheme = cohort.label_scheme
-    problems = check_cases(used, cohort.folder, scheme, progress=progress, force=force, incomplete=incomplete)
+    problems = check_cases(
+        used, cohort.folder, scheme, modalities, progress=progress, force=force, incomplete=incomplete
+    )
     refuse_errors(problems, cohort.folder)
     return [
         _listed(cohort, cases, sections, {"seed": seed, "fold": fold, "folds": folds, **_accepted(force, incomplete)})
@@ -152,13 +160,36 @@ def _accepted(force: bool, incomplete: bool) -> dict[str, bool]:
     return {key: True for key, value in (("accept_scans", force), ("incomplete", incomplete)) if value}
 
 
-def _by_completeness(cases: Mapping[str, Case], incomplete: bool) -> tuple[list[Case], list[Case]]:
+def refuse_absent(cases: Iterable[Case], modalities: Sequence[str]) -> None:
+    """Refuse a cohort in which no case has one of the modalities, and say how it can be used.
+
+    Args:
+        cases: the cases.
+        modalities: what each case is asked for.
+
+    Raises:
+        InputError: when one of them is absent everywhere, and another is not.
+    """
+    found = {modality for case in cases for modality in case.modalities}
+    absent = [modality for modality in modalities if modality not in found]
+    there = [modality for modality in modalities if modality in found]
+    if absent and there:
+        raise InputError(
+            f"no case has {', '.join(absent)}. For networks of {', '.join(there)} alone, say so with "
+            f"--modality {'+'.join(there)}."
+        )
+
+
+def _by_completeness(
+    cases: Mapping[str, Case], incomplete: bool, modalities: Sequence[str]
+) -> tuple[list[Case], list[Case]]:
     """Return the cases to divide, and those that lack a modality and may only train."""
-    lacking = [case for case in cases.values() if incomplete and case.modalities and case.lacks(MODALITIES)]
+    refuse_absent(cases.values(), modalities)
+    lacking = [case for case in cases.values() if incomplete and case.modalities and case.lacks(modalities)]
     complete = [case for case in cases.values() if case not in lacking]
     if not complete:
         raise InputError(
-            f"all {len(lacking)} cases lack a modality: expected some with {', '.join(MODALITIES)}, since a teacher "
+            f"all {len(lacking)} cases lack a modality: expected some with {', '.join(modalities)}, since a teacher "
             "learns from them and scores are taken on them."
         )
     return complete, lacking
@@ -173,10 +204,13 @@ def _refuse_scored(split: str | Path, sections: Mapping[str, Sequence[str]], lac
         )
 
 
-def _cases(folder: str | Path, exclude: Collection[str], geometry: str) -> tuple[Cohort, dict[str, Case]]:
+def _cases(
+    folder: str | Path, exclude: Collection[str], geometry: str, modalities: Sequence[str]
+) -> tuple[Cohort, dict[str, Case]]:
     """Find the cases of a folder, by name, without the excluded ones; the paths are relative to the folder given."""
     cohort = find_cases(folder)
-    cases = {case.name: case for case in with_geometry(exclude_cases(cohort.cases, exclude), geometry)}
+    used = [case.only(modalities) for case in exclude_cases(cohort.cases, exclude)]
+    cases = {case.name: case for case in with_geometry(used, geometry)}
     return Cohort(Path(folder), cohort.cases, cohort.label_scheme), cases
 
 

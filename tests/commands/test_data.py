@@ -160,3 +160,16 @@ def test_the_next_command_can_be_copied_whatever_the_folder_is_called(
     folder = tmp_path / "my cohort"
     main(["data", "demo", str(folder), "--cases", "1", "--shape", "48", "--spacing", "4"])
     assert f"Next: pkdr data split '{folder}' --output" in capsys.readouterr().out
+
+
+def test_a_cohort_of_one_modality_is_checked_and_divided(
+    dataset: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for path in dataset.rglob("*_t1.nii.gz"):
+        path.unlink()
+    assert exit_code("data", "check", dataset) == 2
+    assert "--modality t1ce+t2+flair" in capsys.readouterr().err
+    main(["data", "check", str(dataset), "--modality", "t1ce+t2+flair"])
+    assert "errors: 0" in capsys.readouterr().out
+    main(["data", "split", str(dataset), "--modality", "t2", "--output", str(tmp_path / "list.json")])
+    assert load_data_list(tmp_path / "list.json")["modality"] == {"0": "T2"}

@@ -7,8 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from pkdr_monai.data.datalist import require_checked, training_items
 from pkdr_monai.data.entries import data_list_hash
 from pkdr_monai.data.listing import make_data_list, make_fold_lists
+from pkdr_monai.data.splits import SECTIONS
 from pkdr_monai.errors import InputError
 from tests.conftest import volumes
 
@@ -147,8 +149,8 @@ def test_a_division_that_would_score_incomplete_cases_is_refused(dataset: Path, 
 
 
 def test_some_cases_have_to_be_complete(dataset: Path) -> None:
-    for case in ("HGG/a/a", "HGG/b/b", "LGG/c/c"):
-        (dataset / f"{case}_t1.nii.gz").unlink()
+    for file in ("HGG/a/a_t1", "HGG/b/b_t2", "LGG/c/c_flair"):
+        (dataset / f"{file}.nii.gz").unlink()
     with pytest.raises(InputError, match="all 3 cases lack a modality"):
         make_data_list(dataset, incomplete=True)
 
@@ -158,3 +160,25 @@ def test_an_incomplete_case_needs_its_label(dataset: Path) -> None:
         (dataset / f"LGG/c/c_{content}.nii.gz").unlink()
     with pytest.raises(InputError, match=r"1 errors?(.|\n)*no label file"):
         make_data_list(dataset, incomplete=True)
+
+
+def test_a_cohort_of_one_modality_has_a_list_of_that_modality(dataset: Path) -> None:
+    for path in dataset.rglob("*.nii.gz"):
+        if not path.name.endswith(("_t2.nii.gz", "_seg.nii.gz")):
+            path.unlink()
+    with pytest.raises(InputError, match=r"no case has t1, t1ce, flair(.|\n)*--modality t2"):
+        make_data_list(dataset)
+    data_list = make_data_list(dataset, modalities=["t2"])
+    assert data_list["modality"] == {"0": "T2"}
+    assert [list(entry["channels"]) for section in SECTIONS for entry in data_list[section]] == [["t2"]] * 3
+    require_checked(data_list, dataset, ["t2"])
+    folds = make_fold_lists(dataset, 3, validation=1, modalities=["t2"])
+    assert {name for fold in folds for name in names(fold)["test"]} == {"a", "b", "c"}
+
+
+def test_a_list_of_one_modality_leaves_the_others_of_the_cohort_unread(dataset: Path) -> None:
+    (dataset / "HGG/a/a_t1.nii.gz").write_bytes(b"no image")
+    data_list = make_data_list(dataset, modalities=["t2", "flair"])
+    assert data_list["modality"] == {"0": "T2", "1": "FLAIR"}
+    with pytest.raises(InputError, match="t1"):
+        training_items(data_list, dataset, "training", ["t1"])
