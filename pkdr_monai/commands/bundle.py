@@ -33,26 +33,28 @@ class Bundle:
         demonstration: bool = False,
         weights_url: str | None = None,
         check_shape: tuple[int, int, int] = (240, 240, 155),
+        modality: str | None = None,
     ) -> None:
-        """Write the bundle's zip: configs, code, licences and, with --run, weights and exports checked against them.
+        """Write the bundle's zip: configs, code, licences and weights, with --run also exports checked against them.
 
         The same source and run give the same bytes. Exports are made once and kept in the run's folder.
         Example: pkdr bundle build --run runs/pkdr_t2 --output dist/pkdr_brats_mri.zip
 
         Args:
-            run: folder of the training whose weights go in; without it, the bundle has none.
+            run: folder of the training whose weights go in; without it, those that come along.
             name: of the bundle, which is the folder in the zip; MONAI's download is given the same name.
             output: the file to write, dist/NAME.zip by default.
             source: folder of the bundle, with configs and docs.
             demonstration: mark the bundle as a demonstration, whose weights were trained on synthetic data.
             weights_url: a folder on the web that will hold the weights; the zip then names them in large_files.yml.
             check_shape: voxels of the synthetic volume on which the exports are compared with the weights.
+            modality: what the configs ask for, such as flair, with the weights that come along; by default all four.
         """
         from pkdr_monai.packaging import build_bundle
 
         path = output or f"dist/{name}.zip"
         try:
-            build_bundle(path, name, source, run, demonstration, weights_url, check_shape, tell=echo)
+            build_bundle(path, name, source, run, demonstration, weights_url, check_shape, echo, modality)
         except OSError as error:
             raise InputError(f"cannot write {error.filename}: {error.strerror}. Choose another --output.") from error
         echo(f"{path}: SHA-256 {file_hash(path)}. Next: pkdr bundle verify {shlex.quote(str(path))}")

@@ -12,6 +12,7 @@ import pkdr_monai
 from pkdr_monai.errors import InputError
 from pkdr_monai.files import file_hash, read_json
 from pkdr_monai.inference.engine import EXPORTS
+from pkdr_monai.modalities import parse_modalities
 from pkdr_monai.packaging.archive import write_archive
 from pkdr_monai.packaging.checked_exports import checked_exports
 from pkdr_monai.packaging.large_files import LARGE_FILES, large_files_page
@@ -36,6 +37,7 @@ def build_bundle(
     weights_url: str | None = None,
     check_shape: Sequence[int] = (240, 240, 155),
     tell: Callable[[str], None] = lambda line: None,
+    modality: str | None = None,
 ) -> None:
     """Write a bundle's zip, which works where this package is not installed.
 
@@ -51,6 +53,8 @@ def build_bundle(
         weights_url: folder on the web that will hold the weights, which the zip then leaves out.
         check_shape: voxels of the synthetic volume on which exports are compared with the weights.
         tell: gets lines about what is done.
+        modality: modalities that configs and metadata ask for, such as ``"flair"``, where the source's own weights are
+            used; by default all that they serve.
 
     Raises:
         InputError: when a file is absent, or the settings do not go together.
@@ -58,7 +62,11 @@ def build_bundle(
     if not NAME.fullmatch(name):
         raise InputError(f"expected a name of letters, digits and underscores, such as pkdr_brats_mri, got {name!r}.")
     if run is None and (demonstration or weights_url):
-        raise InputError("a bundle without weights is no demonstration and hosts none: name the training with --run.")
+        raise InputError(
+            "only the weights of a training can be a demonstration or be hosted: name the training with --run."
+        )
+    if run is not None and modality:
+        raise InputError("a training's modalities are its own: --modality is for the weights that come along.")
     files = _source(Path(source)) | _package()
     if run is not None:
         model = read_trained_model(run)
@@ -69,6 +77,7 @@ def build_bundle(
         files = {path: content for path, content in files.items() if not path.startswith("models/")}
         files |= weights if weights_url is None else _hosted(weights, weights_url, tell)
     elif (shipped := read_shipped_model(Path(source) / "models")) is not None:
+        shipped = shipped.seeing(parse_modalities(modality)) if modality else shipped
         files |= _configs(Path(source), shipped, demonstration=False)
         files |= {f"models/{name}": shipped.folder / name for name in ("model.pt", "model.json")}
     write_archive(output, {f"{name}/{path}": content for path, content in files.items()})

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -59,6 +59,24 @@ class TrainedModel:
             InputError: when the weights are another network's.
         """
         return load_weights(NETWORKS[self.network](**self.arguments), self.weights).eval()
+
+    def seeing(self, modalities: Sequence[str]) -> TrainedModel:
+        """Return the same network as one that sees fewer of its modalities.
+
+        Args:
+            modalities: what it is to see.
+
+        Raises:
+            InputError: when the network does not serve these modalities.
+        """
+        if tuple(modalities) == self.modalities:
+            return self
+        if self.network != "AnySubsetVNet" or not set(modalities) <= set(self.modalities):
+            raise InputError(
+                f"the weights of {self.folder} see {', '.join(self.modalities)}, not {', '.join(modalities)}."
+            )
+        arguments = {**self.arguments, **_input(self.network, tuple(modalities))}
+        return replace(self, modalities=tuple(modalities), arguments=arguments)
 
 
 def read_trained_model(run: str | Path) -> TrainedModel:

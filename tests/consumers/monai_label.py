@@ -13,6 +13,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import nibabel
 import numpy as np
@@ -21,6 +22,7 @@ from monai.bundle import ConfigParser
 from pkdr_monai.modalities import MODALITIES
 from tests.consumers.workshop import NAME, Workshop, read, require, run, settings
 
+FLAIR = "pkdr_flair"
 PACKAGES = ("monailabel==0.8.5", "monai==1.5.2", "pydicom<3", "pynetdicom<3", "dicomweb-client<0.60")
 # MONAI Label imports both names and calls neither here; the torchvision that it brings does not fit this torch.
 STUB = """def make_grid(*arguments, **options):
@@ -45,16 +47,41 @@ def trial(workshop: Workshop) -> str:
     _prepare_training(bundle / "configs")
     scans = _scans(workshop, bench / "studies")
     before = workshop.segment(bench / "studies" / f"{scans[-1]}.nii.gz", bundle, bench / "before")
-    with _server(programs, bench, path) as address:
-        words = (programs / "python", Path(__file__).with_name("monai_label_client.py"), address, NAME, bench)
-        answers = json.loads(run((*words, *scans), bench / "client.txt").splitlines()[-1])
+    with _server(programs, bench, path, NAME) as address:
+        answers = _answers(programs, bench, address, NAME, scans)
     for answer in answers["before"]:
         require(np.array_equal(read(Path(answer)), before), f"{answer} is not what MONAI makes of that scan")
     after = workshop.segment(bench / "studies" / f"{scans[-1]}.nii.gz", bundle, bench / "after")
     require(np.array_equal(read(Path(answers["after"])), after), "after training, the old weights segment")
     require(not np.array_equal(before, after), "training changed nothing")
     require(answers["labels"] == {"necrotic core": 1, "oedema": 2, "enhancing tumour": 4}, f"{answers['labels']}")
-    return f"T2 and four modalities segmented as MONAI does, {answers['cases']} cases learnt from, the result served"
+    dice = _weights_that_come_along(workshop, programs, bench, path)
+    return (
+        f"T2 and four modalities segmented as MONAI does, {answers['cases']} cases learnt from, the result served; "
+        f"a FLAIR by the weights that come along: Dice of the whole tumour {dice:.2f}"
+    )
+
+
+def _weights_that_come_along(workshop: Workshop, programs: Path, bench: Path, path: str) -> float:
+    """Serve them for FLAIR alone, and return the Dice of the whole tumour of a synthetic patient."""
+    case = workshop.patient(bench / "patient")
+    scan = f"{case.name}_flair"
+    shutil.copy(case / f"{scan}.nii.gz", bench / "studies")
+    bundle = workshop.shipped(bench / "monaibundle" / "model", FLAIR, "flair")
+    expected = workshop.segment(bench / "studies" / f"{scan}.nii.gz", bundle, bench / "flair")
+    with _server(programs, bench, path, FLAIR) as address:
+        (answer,) = _answers(programs, bench, address, FLAIR, [scan])["before"]
+    found, truth = read(Path(answer)), read(case / f"{case.name}_seg.nii.gz")
+    require(np.array_equal(found, expected), f"{answer} is not what MONAI makes of that scan")
+    dice = 2 * float(((found > 0) & (truth > 0)).sum()) / float((found > 0).sum() + (truth > 0).sum())
+    require(dice > 0.5, f"the Dice of the whole tumour is {dice:.2f}")
+    return dice
+
+
+def _answers(programs: Path, bench: Path, address: str, model: str, scans: list[str]) -> dict[str, Any]:
+    words = (programs / "python", Path(__file__).with_name("monai_label_client.py"), address, model, bench)
+    answers: dict[str, Any] = json.loads(run((*words, *scans), bench / "client.txt").splitlines()[-1])
+    return answers
 
 
 def _prepare_training(configs: Path) -> None:
@@ -76,13 +103,13 @@ def _scans(workshop: Workshop, studies: Path) -> list[str]:
 
 
 @contextmanager
-def _server(programs: Path, bench: Path, path: str) -> Iterator[str]:
+def _server(programs: Path, bench: Path, path: str, model: str) -> Iterator[str]:
     """Run the server, and end it."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = str(free.getsockname()[1])
     words = ["monailabel", "start_server", "--app", "monaibundle", "--studies", "studies", "--host", "127.0.0.1"]
-    words += ["--port", port, "--conf", "models", NAME, "--conf", "zoo_source", "ngc", "--conf", "sam2", "false"]
+    words += ["--port", port, "--conf", "models", model, "--conf", "zoo_source", "ngc", "--conf", "sam2", "false"]
     with (bench / "server.txt").open("w") as log:
         server = subprocess.Popen(words, cwd=bench, env=settings(PATH=path), stdout=log, stderr=subprocess.STDOUT)
         try:

@@ -19,10 +19,16 @@ TRAIN = {"device": "cpu", "max_epochs": 2, "val_split": 0.2, "multi_gpu": False}
 
 
 def main(address: str, model: str, folder: Path, scans: list[str]) -> None:
-    """Segment, hand labels over, train, and segment again; the last scan is the T2 of the one before it."""
+    """Segment, hand labels over, train, and segment again; the last scan is the T2 of the one before it.
+
+    A scan by itself is only segmented.
+    """
     client = MONAILabelClient(address, tmpdir=str(folder))  # not the server's, which clears up what it has sent
     _wait_for(client)
     before = [_segment(client, model, scan, folder / "before") for scan in scans[-2:]]
+    if len(scans) == 1:
+        sys.stdout.write(json.dumps({"before": before}) + "\n")
+        return
     for scan in scans[:-1]:
         client.save_label(scan, str(folder / f"{scan}_label.nii.gz"), "final", {})
     client.train_start(model, TRAIN)

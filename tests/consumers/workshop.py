@@ -90,6 +90,21 @@ class Workshop:
             archive.extractall(folder)
         return folder / NAME
 
+    def shipped(self, folder: Path, name: str, modality: str) -> Path:
+        """Unpack a bundle with the weights that come along, for one modality, and return its folder."""
+        archive = folder.with_name(f"{name}.zip")
+        source = f"--source={ROOT / 'bundle'}"
+        self._pkdr("bundle", "build", "--name", name, "--modality", modality, "--output", archive.absolute(), source)
+        with zipfile.ZipFile(archive) as opened:
+            opened.extractall(folder)
+        return folder / name
+
+    def patient(self, folder: Path) -> Path:
+        """Write one synthetic patient, of a brain's size, and return the folder of the case."""
+        demo = ("--cases=1", "--shape=120,120,78", "--spacing=2", "--seed=1")
+        self._pkdr("data", "demo", folder.absolute(), *demo)
+        return next(folder.rglob("*_seg.nii.gz")).parent
+
     def environment(self, name: str, *packages: str) -> Path:
         """Return the programs' folder of an environment with torch and these packages, made where it is missing."""
         folder = self.folder / "environments" / name

@@ -105,9 +105,21 @@ def test_the_description_of_the_weights_comes_along(run: Path, tmp_path: Path, t
         ({"source": Path("nowhere")}, "is no bundle"),
         ({"demonstration": True}, "name the training with --run"),
         ({"weights_url": "https://example.org"}, "name the training with --run"),
+        ({"run": "run", "modality": "t2"}, "a training's modalities are its own"),
+        ({"modality": "dwi"}, "dwi"),
     ],
 )
 def test_settings_that_make_no_bundle_are_refused(settings: dict, words: str, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=words):
         build_bundle(tmp_path / "a.zip", **{"name": NAME, "source": SOURCE, **settings})
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_weights_that_come_along_can_be_bundled_for_one_modality(tmp_path: Path) -> None:
+    build_bundle(tmp_path / "a.zip", NAME, SOURCE, modality="flair")
+    inference, metadata = (
+        json.loads(_read(tmp_path / "a.zip", f"configs/{part}.json")) for part in ("inference", "metadata")
+    )
+    assert inference["modality"] == "flair"
+    assert inference["network_def"]["available"] == "@modalities"
+    assert metadata["network_data_format"]["inputs"]["image"]["channel_def"] == {"0": "FLAIR"}
