@@ -53,6 +53,10 @@ def warnings_about(card: ModelCard) -> list[str]:
     warnings = []
     if card.demonstration:
         warnings.append(f"{card.name} is a demonstration on synthetic cases, not for patients.")
+    elif card.synthetic:
+        warnings.append(
+            f"expect {card.name} to find a tumour in a head without one, too: use it where a tumour is known to be."
+        )
     if card.evaluation is None:
         warnings.append(f"{card.name} was never evaluated: nothing is known about its quality.")
         return warnings

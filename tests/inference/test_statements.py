@@ -44,6 +44,7 @@ def test_weights_that_saw_no_patient_but_were_measured_on_some_say_both() -> Non
     lines = describe_model(card)
     assert "trained on no patient" in lines[1]
     assert "2 test cases of BraTS" in lines[2]
+    assert "in a head without one" in warnings_about(card)[0]
     assert not any("demonstration" in warning for warning in warnings_about(card))
 
 
