@@ -40,7 +40,16 @@ def main() -> int:
 
 def documents() -> list[Path]:
     """Return the documents that hold a table."""
-    return [ROOT / name for name in ("README.md", "docs/weights.md", "bundle/docs/README.md", "bundle/docs/weights.md")]
+    return [
+        ROOT / name
+        for name in (
+            "README.md",
+            "docs/weights.md",
+            "docs/results.md",
+            "bundle/docs/README.md",
+            "bundle/docs/weights.md",
+        )
+    ]
 
 
 def read_scores(path: Path) -> Scores:
