@@ -63,8 +63,9 @@ class Cell:
 
     @property
     def teacher_run(self) -> str | None:
-        """Name of the run whose weights the method learns from: NAME in ``runs/NAME/models/model.pt``."""
-        if self.merged["distiller"].get("teacher") is None:
+        """Name of the run whose weights the method learns or begins from: NAME in ``runs/NAME/models/model.pt``."""
+        begins = self.merged.get("initial_weights") == "@teacher_checkpoint"
+        if self.merged["distiller"].get("teacher") is None and not begins:
             return None
         return Path(self.merged["teacher_checkpoint"]).parts[1]
 

@@ -15,10 +15,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from monai.bundle import ConfigParser
 
 from pkdr_monai.experiments import Cell, Repository
-from pkdr_monai.networks import load_weights
+from pkdr_monai.networks import load_weights, read_tensors
 
 from .conftest import CONFIGS, ROOT, TRAIN, Bundle
 
@@ -107,7 +108,35 @@ def test_each_has_a_run_name_of_its_own() -> None:
 
 @pytest.mark.parametrize("path", EXPERIMENTS, ids=_name)
 def test_its_teacher_is_one_that_a_config_trains(path: Path) -> None:
-    wanted = REPOSITORY.cells[_name(path)].merged["distiller"].get("teacher") is not None
+    merged = REPOSITORY.cells[_name(path)].merged
+    wanted = merged["distiller"].get("teacher") is not None or merged["initial_weights"] == "@teacher_checkpoint"
     teacher = _teacher(path)
     assert (teacher is not None) is wanted
     assert teacher is None or teacher.overlays
+
+
+@pytest.mark.parametrize("stem", ["teacher_start", "unimodal_teacher_start"])
+def test_student_begins_from_its_teachers_weights_and_its_slice_of_the_first_layer(
+    stem: str, bundle: Bundle, teacher_of: Callable[[Path], Path], tmp_path: Path
+) -> None:
+    path = ROOT / "experiments" / "controls" / f"{stem}.yaml"
+    begun = {"teacher_checkpoint": teacher_of(path), "learning_rate": 0.0, "modality": "t2", "max_epochs": 1}
+    output_dir = bundle.train(tmp_path / "run", path, **begun)
+    student, teacher = read_tensors(output_dir / "models" / "model_last.pt"), read_tensors(teacher_of(path))
+    assert student["stem.0.weight"].shape[1] == 1
+    for name, value in student.items():
+        if name.endswith(("weight", "bias")):
+            expected = teacher[name][:, [2]] if name == "stem.0.weight" else teacher[name]
+            torch.testing.assert_close(value, expected, msg=name)
+
+
+def test_moving_average_is_validated_kept_and_evaluated(bundle: Bundle, teacher: Path, tmp_path: Path) -> None:
+    path = ROOT / "experiments" / "controls" / "moving_average.yaml"
+    options = {"output_dir": tmp_path / "run", "teacher_checkpoint": teacher / "models" / "model.pt"}
+    bundle.train(tmp_path / "run", path, **{key: value for key, value in options.items() if key != "output_dir"})
+    workflow = bundle.run("evaluating", TRAIN, CONFIGS / "evaluate.json", path, **bundle.options(**options))
+    scored = workflow.parser.get_parsed_content("validate#evaluator#network").state_dict()
+    kept = read_tensors(tmp_path / "run" / "models" / "model.pt")
+    trained = read_tensors(tmp_path / "run" / "models" / "checkpoint.pt")["distiller"]
+    assert all(torch.equal(scored[name], value) for name, value in kept.items())
+    assert not torch.equal(kept["stem.0.weight"], trained["student.stem.0.weight"])
