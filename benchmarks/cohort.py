@@ -19,9 +19,9 @@ from pathlib import Path
 
 import torch
 
-from pkdr_monai.model_card import ModelCard
 from pkdr_monai.networks import PatchVNet, describe_network
 from pkdr_monai.phantom import write_cohort
+from pkdr_monai.runs.model_card import ModelCard
 
 ROOT = Path(__file__).resolve().parent.parent
 SHAPE, SPACING, ROI = (40, 40, 32), (6.0, 6.0, 6.0), (32, 32, 32)

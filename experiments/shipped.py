@@ -16,8 +16,8 @@ from pkdr_monai.inference.postprocessing import binary_regions
 from pkdr_monai.inference.predictor import Predictor, load_predictor, scan_probabilities
 from pkdr_monai.inference.scans import Scan
 from pkdr_monai.inference.settings import Settings
-from pkdr_monai.model_card import ModelCard
 from pkdr_monai.phantom import PhantomCase
+from pkdr_monai.runs.model_card import ModelCard
 
 __all__ = ["find_regions"]
 

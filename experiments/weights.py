@@ -7,10 +7,15 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
+import torch
+
 from experiments.steps import ROOT, Step, bundle, run_steps
-from pkdr_monai.models import ship_model
+from pkdr_monai.files import atomic_write
+from pkdr_monai.networks import read_tensors
+from pkdr_monai.runs import ModelCard, read_model
 
 FOLDER = Path("runs", "weights")
 SETTINGS, CONFIGS = "experiments/weights", "bundle/configs"
@@ -58,6 +63,30 @@ def steps() -> list[Step]:
             ["python", "-m", "experiments.weights", "ship"],
         ),
     ]
+
+
+def ship_model(folder: str | Path, trained: str | Path) -> ModelCard:
+    """Put the network of a training's last epoch into a bundle's ``models``, in half precision, with its card.
+
+    Args:
+        folder: the bundle's ``models``.
+        trained: the ``models`` of a finished training.
+
+    Returns:
+        The card, without an evaluation.
+
+    Raises:
+        InputError: when the training has not finished, or its card cannot be read.
+    """
+    state = read_tensors(Path(trained) / "model_last.pt")
+    card = read_model(Path(trained) / "model.pt")
+    half = {name: value.half() if value.is_floating_point() else value for name, value in state.items()}
+    target = Path(folder) / "model.pt"
+    with atomic_write(target) as file:
+        torch.save(half, file)
+    shipped = replace(card, evaluation=None, subsets={}).with_weights(target)
+    shipped.write()
+    return shipped
 
 
 def _draw(name: str, who: str, options: str) -> Step:

@@ -30,8 +30,6 @@ _MODULES = (
     "losses",
     "metrics",
     "modalities",
-    "model_card",
-    "models",
     "networks",
     "overrides",
     "packaging",
@@ -39,6 +37,7 @@ _MODULES = (
     "regions",
     "regularizers",
     "reporting",
+    "runs",
     "terminal",
     "workflow",
 )

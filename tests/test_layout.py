@@ -14,8 +14,8 @@ PACKAGE = ROOT / "pkdr_monai"
 LAYERS = [  # each imports from those above it, never from its own or a later one
     {"errors", "losses", "metrics", "allocator", "peak_memory", "federated"},
     {"arguments", "drawing", "et_rule", "files", "locks", "modalities", "overrides", "regions", "workflow"},
-    {"comparison", "model_card", "networks", "phantom", "terminal"},
-    {"baselines", "data", "handlers", "models", "regularizers"},
+    {"comparison", "networks", "phantom", "runs", "terminal"},
+    {"baselines", "data", "handlers", "regularizers"},
     {"caching", "commands", "experiments", "inference", "reporting"},
     {"cli", "packaging", "prepare", "scoring"},
     {"__main__"},

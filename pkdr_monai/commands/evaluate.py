@@ -45,8 +45,8 @@ def evaluate(
     if subsets:
         _evaluate_subsets(run, dataset_dir, data_list_file, split, output_dir)
         return
-    from pkdr_monai.models import read_model
     from pkdr_monai.networks import build_network, describe_network
+    from pkdr_monai.runs.models import read_model
     from pkdr_monai.workflow import command_line, find_configs, run_bundle
 
     card = read_model(run)
@@ -83,7 +83,7 @@ def _evaluate_subsets(run: str, dataset_dir: str, data_list_file: str, split: st
 
     from pkdr_monai.data import load_data_list
     from pkdr_monai.inference.subsets import evaluate_subsets, evaluations_of, table, write_scores
-    from pkdr_monai.models import read_model
+    from pkdr_monai.runs.models import read_model
 
     card, data_list = read_model(run), load_data_list(data_list_file)
     device = "cuda" if torch.cuda.is_available() else "cpu"

@@ -164,7 +164,7 @@ def _tell_plan(repository: "Repository", study: "Study", plan: Sequence["Job"], 
     """Print every run with its state; return the seconds that the open ones may take."""
     from pkdr_monai.experiments import estimated_seconds, open_jobs
     from pkdr_monai.experiments.cost import REFERENCE, seconds_per_step
-    from pkdr_monai.handlers.progress_log import duration
+    from pkdr_monai.runs.record import duration
 
     todo = open_jobs(plan)
     for job in plan:

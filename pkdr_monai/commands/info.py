@@ -29,7 +29,7 @@ def info(*, models: tuple[str, ...] = (), json: bool = False) -> None:
         models: folders to look for models in, with commas between them; default: models, runs, demo/runs.
         json: write JSON, for machines.
     """
-    from pkdr_monai.models import default_folders, list_models
+    from pkdr_monai.runs.models import default_folders, list_models
 
     folders = [Path(folder) for folder in models] or [folder for folder in default_folders() if folder.is_dir()]
     facts: dict[str, Any] = {

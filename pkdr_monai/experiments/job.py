@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import datetime
 import time
 from typing import Any
@@ -11,6 +10,8 @@ from pkdr_monai import DISCLAIMER
 from pkdr_monai.experiments.plan import Job
 from pkdr_monai.files import read_json, read_object, write_json
 from pkdr_monai.regions import REGIONS
+from pkdr_monai.runs.history import read_history
+from pkdr_monai.runs.scores import read_table
 from pkdr_monai.workflow import run_bundle
 
 __all__ = ["run_job"]
@@ -40,8 +41,7 @@ def _is_trained(job: Job) -> bool:
 def _result(job: Job, modality: str, seconds: float) -> dict[str, Any]:
     """Put together what a table needs of an evaluation, and what tells it from others."""
     record = read_json(job.output_dir / "run.json")
-    with (job.output_dir / "history.csv").open(newline="") as file:
-        epochs = list(csv.DictReader(file))
+    epochs = read_history(job.output_dir / "history.csv")
     return {
         "cells": list(job.cells),
         "modality": modality,
@@ -55,7 +55,7 @@ def _result(job: Job, modality: str, seconds: float) -> dict[str, Any]:
         "epochs": len(epochs),
         "best_epoch": record["best"]["epoch"],
         "parameters": record["settings"]["parameters"],
-        "training_seconds": round(sum(float(epoch["seconds"]) for epoch in epochs), 1),
+        "training_seconds": round(sum(epoch["seconds"] for epoch in epochs), 1),
         "evaluation_seconds": round(seconds, 1),
         "peak_memory_mib": record["peak_memory_mib"],
         "environment": record["environment"],
@@ -77,8 +77,7 @@ def _cases(job: Job, modality: str) -> dict[str, dict[str, dict[str, float]]]:
     names = [entry["case"] for entry in job.study.data_list[job.study.scored]]  # in the order of the data loader
     figures: dict[str, dict[str, dict[str, float]]] = {name: {} for name in names}
     for metric, table in METRICS.items():
-        with (job.evaluation_dir(modality) / f"{table}_raw.csv").open(newline="") as file:
-            for name, row in zip(names, csv.DictReader(file), strict=True):
-                values = (float(row[f"class{channel}"]) for channel in range(len(REGIONS)))
-                figures[name][metric] = {region: round(value, 5) for region, value in zip(REGIONS, values, strict=True)}
+        rows = read_table(job.evaluation_dir(modality) / f"{table}_raw.csv")
+        for name, (_, values) in zip(names, rows, strict=True):
+            figures[name][metric] = {region: round(value, 5) for region, value in zip(REGIONS, values, strict=True)}
     return figures

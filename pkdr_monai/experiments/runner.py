@@ -11,7 +11,7 @@ from pkdr_monai.errors import InputError
 from pkdr_monai.experiments.executors import Executor
 from pkdr_monai.experiments.plan import Job
 from pkdr_monai.files import read_json, read_object
-from pkdr_monai.handlers.progress_log import duration
+from pkdr_monai.runs.record import duration
 
 __all__ = ["estimated_seconds", "open_jobs", "run_plan"]
 

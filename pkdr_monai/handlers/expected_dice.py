@@ -12,7 +12,7 @@ import ignite.distributed as idist
 from ignite.engine import Engine, Events
 
 from pkdr_monai.handlers.model_card_writer import known_card
-from pkdr_monai.model_card import Evaluation, ModelCard, data_source
+from pkdr_monai.runs.model_card import Evaluation, ModelCard, data_source
 
 __all__ = ["ExpectedDice"]
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import time
 from pathlib import Path
 from typing import Any
@@ -14,8 +12,7 @@ from ignite.engine import Engine, Events
 from torch import nn
 from torch.optim import Optimizer
 
-from pkdr_monai.errors import InputError
-from pkdr_monai.files import atomic_write
+from pkdr_monai.runs.history import read_history, write_history
 
 __all__ = ["History"]
 
@@ -80,27 +77,9 @@ class History:
         state: Any = engine.state
         state.history = self.rows
         if idist.get_rank() == 0:
-            self._write()
+            write_history(self.path, self.rows)
 
     def _recall(self, engine: Engine) -> None:
         """Read the rows that a resumed run wrote before the epoch that starts."""
         if engine.state.epoch > 1 and self.path.exists():
-            try:
-                with self.path.open(newline="", encoding="utf-8") as file:
-                    read = csv.DictReader(file)
-                    rows = [{name: float(value) for name, value in row.items() if value} for row in read]
-                self.rows = [row for row in rows if row["epoch"] < engine.state.epoch]
-            except (AttributeError, KeyError, TypeError, ValueError, csv.Error) as error:
-                raise InputError(
-                    f"{self.path} is no history of a training. Copy it again, or delete it: the training continues."
-                ) from error
-
-    def _write(self) -> None:
-        columns = list(dict.fromkeys(name for row in self.rows for name in row))
-        text = io.StringIO()
-        writer = csv.DictWriter(text, columns, lineterminator="\n")
-        writer.writeheader()
-        for row in self.rows:
-            writer.writerow({name: f"{value:.6g}" for name, value in row.items()})
-        with atomic_write(self.path) as file:
-            file.write(text.getvalue().encode(errors="backslashreplace"))
+            self.rows = [row for row in read_history(self.path) if row["epoch"] < engine.state.epoch]

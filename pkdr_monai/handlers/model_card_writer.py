@@ -8,7 +8,7 @@ import ignite.distributed as idist
 from ignite.engine import Engine, Events
 
 from pkdr_monai.errors import InputError
-from pkdr_monai.model_card import ModelCard, card_path
+from pkdr_monai.runs.model_card import ModelCard, card_path
 
 __all__ = ["ModelCardWriter", "known_card"]
 

@@ -10,6 +10,8 @@ from typing import Any
 import ignite.distributed as idist
 from ignite.engine import Engine, Events
 
+from pkdr_monai.runs.record import duration
+
 __all__ = ["ProgressLog"]
 
 SILENCE = 30.0  # seconds without a line within an epoch
@@ -71,18 +73,3 @@ class ProgressLog:
             f"{self.name}: epoch {epoch}/{epochs}, loss {row['loss']:.4f}{dice}, "
             f"{row['seconds']:.1f} s, about {duration(left)} left"
         )
-
-
-def duration(seconds: float) -> str:
-    """Write a duration as people say it.
-
-    Example:
-        >>> duration(7), duration(75), duration(7380)
-        ('7 s', '1 min 15 s', '2 h 03 min')
-    """
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60:02d} s"
-    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"

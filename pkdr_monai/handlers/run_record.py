@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import datetime
-import platform
 from collections.abc import Mapping
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -15,14 +13,11 @@ import torch
 from ignite.engine import Engine, Events
 
 import pkdr_monai
-from pkdr_monai.errors import InputError
 from pkdr_monai.files import content_hash, write_json
-from pkdr_monai.modalities import parse_modalities
 from pkdr_monai.peak_memory import peak_memory
+from pkdr_monai.runs.record import environment
 
-__all__ = ["RunRecord", "environment", "recorded_input"]
-
-PACKAGES = ("torch", "monai", "pytorch-ignite", "nibabel", "numpy")
+__all__ = ["RunRecord"]
 
 
 class RunRecord:
@@ -110,42 +105,6 @@ class RunRecord:
             with contextlib.suppress(OSError):  # on a full disk, that is the error to pass on
                 write_json(self.path, self.record)
         raise error
-
-
-def environment(device: torch.device) -> dict[str, Any]:
-    """Return versions and hardware that a figure should be read with."""
-    versions = {name: metadata.version(name) for name in PACKAGES}
-    cuda = device.type == "cuda"
-    return {
-        "pkdr_monai": pkdr_monai.__version__,
-        "python": platform.python_version(),
-        **versions,
-        "device": torch.cuda.get_device_name(device) if cuda else f"{platform.processor() or platform.machine()} CPU",
-        "threads": torch.get_num_threads(),
-        "processes": idist.get_world_size(),
-    }
-
-
-def recorded_input(path: Path, settings: Mapping[str, Any]) -> tuple[tuple[str, ...], list[float], list[int]]:
-    """Return what a record says of a network's input: modalities, spacing in mm, and window in voxels.
-
-    They go into a MONAI config, which would run text as code: so they are numbers and names, whoever wrote the record.
-
-    Args:
-        path: the record, for the message.
-        settings: its settings.
-
-    Raises:
-        InputError: when one is absent, or is not what it should be.
-    """
-    missing = [name for name in ("modalities", "spacing", "roi_size") if name not in settings]
-    if missing:
-        raise InputError(f"{path} does not tell {', '.join(missing)}: name the folder of a training.")
-    try:
-        spacing, roi_size = [float(side) for side in settings["spacing"]], [int(side) for side in settings["roi_size"]]
-        return parse_modalities(settings["modalities"]), spacing, roi_size
-    except (TypeError, ValueError) as error:
-        raise InputError(f"{path} does not tell what the network sees ({error}). Copy the run again.") from error
 
 
 def _plain(value: Any) -> Any:

@@ -10,8 +10,8 @@ from ignite.engine import Engine, Events
 from torch import nn
 
 from pkdr_monai.modalities import channel_indices
-from pkdr_monai.model_card import ModelCard, card_path
 from pkdr_monai.networks import load_weights
+from pkdr_monai.runs.model_card import ModelCard, card_path
 
 __all__ = ["WeightsLoader"]
 

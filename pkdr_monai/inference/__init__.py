@@ -5,7 +5,7 @@ from pkdr_monai.inference.cohort import predict
 from pkdr_monai.inference.scans import Scan, find_scans
 from pkdr_monai.inference.settings import Settings
 from pkdr_monai.inference.shards import Shard
-from pkdr_monai.models import choose_models, find_models
+from pkdr_monai.runs.models import choose_models, find_models
 
 __all__ = [
     "Backend",

@@ -28,8 +28,8 @@ from pkdr_monai.inference.scan_checks import check_scan, refuse_two_candidates
 from pkdr_monai.inference.scans import Scan
 from pkdr_monai.inference.settings import Settings
 from pkdr_monai.inference.statements import NOTE, describe_model, describe_volumes, warnings_about
-from pkdr_monai.model_card import ModelCard
-from pkdr_monai.models import choose_models
+from pkdr_monai.runs.model_card import ModelCard
+from pkdr_monai.runs.models import choose_models
 
 __all__ = ["CaseRunner", "Tell"]
 

@@ -15,7 +15,7 @@ from pkdr_monai.files import file_hash, read_object
 from pkdr_monai.inference.backends import Backend, resolve_precision
 from pkdr_monai.inference.onnx_backend import OnnxBackend
 from pkdr_monai.inference.openvino_backend import OpenVinoBackend
-from pkdr_monai.model_card import ModelCard
+from pkdr_monai.runs.model_card import ModelCard
 
 __all__ = ["EXPORTS", "Engine", "choose_engine", "open_export"]
 

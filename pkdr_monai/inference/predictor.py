@@ -20,8 +20,8 @@ from pkdr_monai.inference.scans import Scan
 from pkdr_monai.inference.settings import Settings
 from pkdr_monai.inference.windows import brain_probabilities
 from pkdr_monai.modalities import channel_indices
-from pkdr_monai.model_card import ModelCard
 from pkdr_monai.networks import build_network, load_weights
+from pkdr_monai.runs.model_card import ModelCard
 
 __all__ = ["Predictor", "load_predictor", "scan_probabilities"]
 

@@ -11,7 +11,7 @@ from pkdr_monai.errors import InputError
 from pkdr_monai.files import content_hash, file_hash, read_object, remove_unfinished, write_json
 from pkdr_monai.inference.scans import Scan
 from pkdr_monai.inference.settings import Settings
-from pkdr_monai.model_card import ModelCard
+from pkdr_monai.runs.model_card import ModelCard
 
 __all__ = ["RECORD", "case_inputs", "case_key", "clear_results", "finished_record", "write_record"]
 

@@ -19,7 +19,7 @@ from pkdr_monai.inference.preview import draw_preview
 from pkdr_monai.inference.scans import Scan
 from pkdr_monai.inference.settings import Settings
 from pkdr_monai.inference.statements import describe_volumes
-from pkdr_monai.model_card import ModelCard
+from pkdr_monai.runs.model_card import ModelCard
 
 __all__ = ["write_results"]
 

@@ -11,8 +11,8 @@ from typing import Any
 import pkdr_monai
 from pkdr_monai.inference.settings import Settings
 from pkdr_monai.modalities import MODALITIES
-from pkdr_monai.model_card import ModelCard
 from pkdr_monai.regions import REGIONS
+from pkdr_monai.runs.model_card import ModelCard
 
 __all__ = ["DOUBTFUL_DICE", "NOTE", "bundle_command", "describe_model", "describe_volumes", "warnings_about"]
 

@@ -27,8 +27,8 @@ from pkdr_monai.inference.scans import Scan
 from pkdr_monai.inference.settings import Settings
 from pkdr_monai.metrics import HD95Metric
 from pkdr_monai.modalities import expand_modalities, parse_modalities
-from pkdr_monai.model_card import Evaluation, ModelCard, data_source
 from pkdr_monai.regions import REGIONS
+from pkdr_monai.runs.model_card import Evaluation, ModelCard, data_source
 
 __all__ = ["SubsetScore", "evaluate_subsets", "evaluations_of", "table", "write_scores"]
 

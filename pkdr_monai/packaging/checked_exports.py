@@ -16,7 +16,6 @@ from torch import Tensor, nn
 
 from pkdr_monai.data import inference_items
 from pkdr_monai.files import content_hash, file_hash, read_object, write_json
-from pkdr_monai.handlers.run_record import environment
 from pkdr_monai.inference.backends import TorchBackend, resolve_precision
 from pkdr_monai.inference.engine import EXPORTS, Engine, open_export
 from pkdr_monai.packaging.comparison import BOUNDS, Comparison, compare
@@ -29,6 +28,7 @@ from pkdr_monai.packaging.exports import (
 )
 from pkdr_monai.packaging.trained_model import TrainedModel
 from pkdr_monai.phantom import write_cohort
+from pkdr_monai.runs.record import environment
 
 __all__ = ["checked_exports"]
 

@@ -12,9 +12,9 @@ from torch import Tensor, nn
 
 from pkdr_monai.errors import InputError
 from pkdr_monai.files import file_hash, read_object
-from pkdr_monai.handlers.run_record import recorded_input
-from pkdr_monai.model_card import ModelCard
 from pkdr_monai.networks import AnySubsetVNet, MonaiVNet, PatchVNet, load_weights, read_tensors
+from pkdr_monai.runs.model_card import ModelCard
+from pkdr_monai.runs.record import recorded_input
 
 __all__ = ["TrainedModel", "read_shipped_model", "read_trained_model"]
 

@@ -8,9 +8,9 @@ from typing import Any
 
 from pkdr_monai.errors import InputError
 from pkdr_monai.inference.shards import Shard
-from pkdr_monai.models import read_model
 from pkdr_monai.prepare.dicom_seg import write_dicom_seg
 from pkdr_monai.prepare.study import Prepared, Tell, prepare_study
+from pkdr_monai.runs.models import read_model
 
 __all__ = ["segment_study"]
 

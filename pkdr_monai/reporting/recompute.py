@@ -15,11 +15,11 @@ from pkdr_monai.data import training_items
 from pkdr_monai.data.cases import Case
 from pkdr_monai.data.entries import entry_of
 from pkdr_monai.errors import InputError
-from pkdr_monai.handlers.run_record import recorded_input
 from pkdr_monai.networks import load_weights
 from pkdr_monai.networks.weights import read_tensors
 from pkdr_monai.reporting.run import Run
 from pkdr_monai.reporting.scans import Predicted, canonical
+from pkdr_monai.runs.record import recorded_input
 from pkdr_monai.workflow import find_configs
 
 __all__ = ["Recompute"]

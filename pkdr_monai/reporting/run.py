@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -13,6 +12,7 @@ from pkdr_monai.errors import InputError
 from pkdr_monai.files import read_object
 from pkdr_monai.reporting.scores import read_scores
 from pkdr_monai.reporting.segmentations import Segmentation, find_segmentations
+from pkdr_monai.runs.history import read_history
 
 __all__ = ["Run", "facts", "read_run"]
 
@@ -65,7 +65,7 @@ def read_run(folder: str | Path) -> Run:
     if not folder.is_dir():
         raise InputError(f"{folder} is not a folder: expected a training run, or a folder of predictions.")
     record = read_object(folder / "run.json") if (folder / "run.json").is_file() else {}
-    history = _read_history(folder / "history.csv")
+    history = read_history(folder / "history.csv") if (folder / "history.csv").is_file() else []
     scores = read_scores(folder / "evaluation")
     segmentations = {} if history else find_segmentations(folder)
     if not (record or history or scores or segmentations):
@@ -105,16 +105,3 @@ def _shown(value: Any) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     return "none" if value is None else str(value)
-
-
-def _read_history(path: Path) -> list[dict[str, float]]:
-    if not path.is_file():
-        return []
-    try:
-        with path.open(newline="", encoding="utf-8") as file:
-            rows = [{name: float(value) for name, value in row.items() if value} for row in csv.DictReader(file)]
-    except (AttributeError, TypeError, ValueError, csv.Error) as error:
-        raise InputError(f"{path} is not a history: expected a header and numbers. Copy it again.") from error
-    if any("epoch" not in row for row in rows):
-        raise InputError(f"{path} is not a history: it has no column epoch. Copy it again.")
-    return rows

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from pkdr_monai.data.brats import cases_of_files
 from pkdr_monai.data.names import NIFTI_NAME
 from pkdr_monai.errors import InputError
 from pkdr_monai.regions import REGIONS
+from pkdr_monai.runs.scores import read_table
 
 __all__ = ["METRICS", "Metric", "Scores", "Summary", "case_of_file", "read_scores", "summarise", "worst_cases"]
 
@@ -122,22 +122,12 @@ def case_of_file(path: str) -> str:
 
 
 def _read(path: Path) -> dict[str, tuple[float, ...]]:
-    columns = [f"class{channel}" for channel in range(len(REGIONS))]
     scores: dict[str, tuple[float, ...]] = {}
-    try:
-        with path.open(newline="", encoding="utf-8") as file:
-            for row in csv.DictReader(file, quoting=csv.QUOTE_NONE):  # as MetricsSaver writes
-                case = case_of_file(row["filename"])
-                if case in scores:
-                    raise InputError(f"{path} has the case {case} twice. Evaluate again into a folder of its own.")
-                scores[case] = tuple(float(row[column]) for column in columns)
-    except (KeyError, TypeError, ValueError, OSError) as error:
-        if isinstance(error, InputError):
-            raise
-        raise InputError(
-            f"{path} is not what an evaluation writes: expected the columns filename, {', '.join(columns)} with a "
-            "number each. Evaluate again."
-        ) from error
+    for file, figures in read_table(path):
+        case = case_of_file(file)
+        if case in scores:
+            raise InputError(f"{path} has the case {case} twice. Evaluate again into a folder of its own.")
+        scores[case] = figures
     return scores
 
 

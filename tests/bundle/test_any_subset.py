@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from pkdr_monai.inference import predict
-from pkdr_monai.model_card import ModelCard
 from pkdr_monai.networks import PatchVNet
+from pkdr_monai.runs.model_card import ModelCard
 
 from .conftest import CONFIGS, Bundle
 

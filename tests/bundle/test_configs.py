@@ -13,7 +13,7 @@ from monai.bundle import ConfigWorkflow, verify_metadata
 
 import pkdr_monai
 from pkdr_monai.data.transforms import LoadImagesd, LoadModalitiesd
-from pkdr_monai.models import settings_beside
+from pkdr_monai.runs.models import settings_beside
 
 from .conftest import CONFIGS, ROOT, TEACHER, TRAIN, UNIMODAL, Bundle
 

@@ -17,7 +17,7 @@ import torch
 from monai.bundle import ConfigParser
 
 from pkdr_monai.modalities import MODALITIES
-from pkdr_monai.model_card import ModelCard
+from pkdr_monai.runs.model_card import ModelCard
 
 from .conftest import CONFIGS, TINY, Bundle
 

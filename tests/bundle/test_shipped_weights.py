@@ -12,11 +12,11 @@ import numpy as np
 import pytest
 import torch
 
-from pkdr_monai.model_card import ModelCard
-from pkdr_monai.models import default_folders, find_models, weights_folder
 from pkdr_monai.packaging import build_bundle
 from pkdr_monai.packaging.archive import unpack_archive
 from pkdr_monai.phantom import write_cohort
+from pkdr_monai.runs.model_card import ModelCard
+from pkdr_monai.runs.models import default_folders, find_models, weights_folder
 
 from .conftest import ROOT, type_in_a_shell
 

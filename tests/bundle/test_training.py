@@ -17,9 +17,9 @@ from monai.metrics import DiceMetric
 
 from pkdr_monai.errors import InputError
 from pkdr_monai.modalities import MODALITIES
-from pkdr_monai.model_card import ModelCard, file_hash
 from pkdr_monai.networks import PatchVNet, build_network, load_weights
 from pkdr_monai.regions import REGIONS, label_to_regions
+from pkdr_monai.runs.model_card import ModelCard, file_hash
 
 from .conftest import CONFIGS, TRAIN, UNIMODAL, Bundle
 

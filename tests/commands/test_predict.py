@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from pkdr_monai.inference.scans import Scan
-from pkdr_monai.model_card import ModelCard
+from pkdr_monai.runs.model_card import ModelCard
 from tests.conftest import exit_code
 
 

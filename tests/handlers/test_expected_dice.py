@@ -10,7 +10,7 @@ import torch
 from ignite.engine import Engine
 
 from pkdr_monai.handlers import ExpectedDice
-from pkdr_monai.model_card import ModelCard
+from pkdr_monai.runs.model_card import ModelCard
 
 TRAINED_ON = {"name": "there", "hash": "a", "synthetic": False}
 CARD = ModelCard("student", ("t2",), {"_target_": "x"}, (1.0, 1.0, 1.0), (16, 16, 16), training_data=TRAINED_ON)

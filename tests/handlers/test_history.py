@@ -48,7 +48,7 @@ def test_a_resumed_run_continues_the_rows_without_a_gap_or_a_repeat(make_run, tm
 def test_a_damaged_history_is_named_when_a_run_goes_on(make_run, tmp_path: Path, content: str) -> None:
     make_run().go(2)
     (tmp_path / "run/history.csv").write_bytes(content.encode("latin-1"))
-    with pytest.raises(InputError, match=r"history\.csv is no history of a training"):
+    with pytest.raises(InputError, match=r"history\.csv is not a history"):
         make_run(resume=True).go(3)
     (tmp_path / "run/history.csv").unlink()
     make_run(resume=True).go(3)

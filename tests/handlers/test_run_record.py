@@ -9,9 +9,7 @@ import pytest
 import torch
 from ignite.engine import Events
 
-from pkdr_monai.errors import InputError
 from pkdr_monai.handlers import RunRecord
-from pkdr_monai.handlers.run_record import recorded_input
 
 DATA_LIST = {"name": "cohort", "hash": "abc", "training": [1, 2], "validation": [3], "test": []}
 
@@ -85,17 +83,3 @@ def test_a_record_that_cannot_be_written_does_not_hide_what_went_wrong(make_run,
 
     with pytest.raises(RuntimeError, match="the first error"):
         run.go(2)
-
-
-def test_what_a_record_says_of_the_input_is_numbers_and_names_whoever_wrote_it(tmp_path: Path) -> None:
-    sound = {"modalities": ["t2"], "spacing": [1, 1, 1], "roi_size": [32, 32, 32]}
-    assert recorded_input(tmp_path, sound) == (("t2",), [1.0, 1.0, 1.0], [32, 32, 32])
-    for key, value in {
-        "modalities": "$exit()",
-        "spacing": ["$exit()"],
-        "roi_size": {"_target_": "os.system", "command": "true"},
-    }.items():
-        with pytest.raises(InputError, match="does not tell what the network sees"):
-            recorded_input(tmp_path, {**sound, key: value})
-    with pytest.raises(InputError, match="does not tell modalities, spacing, roi_size"):
-        recorded_input(tmp_path, {})

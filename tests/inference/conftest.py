@@ -14,9 +14,9 @@ from torch import nn
 from pkdr_monai.data.preprocessing import preprocessing
 from pkdr_monai.inference.scans import Scan, find_scans
 from pkdr_monai.modalities import MODALITIES
-from pkdr_monai.model_card import Evaluation, ModelCard
 from pkdr_monai.networks import PatchVNet, describe_network
 from pkdr_monai.phantom import write_cohort
+from pkdr_monai.runs.model_card import Evaluation, ModelCard
 
 SPACING = (6.0, 6.0, 6.0)
 SHARES = torch.tensor([0.97, 0.94, 0.985])  # of a box outside TC, WT and ET

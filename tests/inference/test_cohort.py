@@ -23,8 +23,8 @@ from pkdr_monai.errors import InputError
 from pkdr_monai.inference import Settings, predict
 from pkdr_monai.inference.scans import Scan
 from pkdr_monai.inference.statements import NOTE
-from pkdr_monai.model_card import ModelCard
 from pkdr_monai.phantom import write_cohort
+from pkdr_monai.runs.model_card import ModelCard
 
 CONFIG = Path(__file__).resolve().parents[2] / "bundle" / "configs" / "inference.json"
 EXACT = Settings(precision="float32")

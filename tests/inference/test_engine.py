@@ -13,7 +13,7 @@ from pkdr_monai.errors import InputError
 from pkdr_monai.files import file_hash
 from pkdr_monai.inference import engine as module
 from pkdr_monai.inference.engine import Engine, choose_engine
-from pkdr_monai.model_card import ModelCard
+from pkdr_monai.runs.model_card import ModelCard
 
 CPU = torch.device("cpu")
 RATIOS = {

@@ -16,7 +16,7 @@ from pkdr_monai.inference.engine import Engine
 from pkdr_monai.inference.predictor import load_predictor, scan_probabilities
 from pkdr_monai.inference.scans import Scan
 from pkdr_monai.inference.settings import Settings
-from pkdr_monai.model_card import ModelCard, card_path
+from pkdr_monai.runs.model_card import ModelCard, card_path
 
 EXACT = Engine("torch", "float32")
 

@@ -12,7 +12,7 @@ import torch
 from pkdr_monai.inference.results import write_results
 from pkdr_monai.inference.scans import Scan
 from pkdr_monai.inference.settings import Settings
-from pkdr_monai.model_card import ModelCard
+from pkdr_monai.runs.model_card import ModelCard
 
 
 @pytest.fixture

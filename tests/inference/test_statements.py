@@ -12,9 +12,9 @@ from monai.bundle import ConfigParser
 from pkdr_monai.inference.settings import Settings
 from pkdr_monai.inference.statements import bundle_command, describe_model, warnings_about
 from pkdr_monai.modalities import MODALITIES
-from pkdr_monai.model_card import Evaluation, ModelCard
 from pkdr_monai.networks import PatchVNet, describe_network
 from pkdr_monai.regularizers import BoundaryVNet
+from pkdr_monai.runs.model_card import Evaluation, ModelCard
 
 ROOT = Path(__file__).resolve().parents[2]
 CARD = ModelCard(

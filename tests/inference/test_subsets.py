@@ -20,8 +20,8 @@ from pkdr_monai.inference import predict
 from pkdr_monai.inference.scans import Scan
 from pkdr_monai.inference.subsets import evaluate_subsets, evaluations_of, table, write_scores
 from pkdr_monai.modalities import MODALITIES
-from pkdr_monai.model_card import ModelCard
 from pkdr_monai.networks import AnySubsetVNet, describe_network
+from pkdr_monai.runs.model_card import ModelCard
 
 from .conftest import SPACING, untrained
 

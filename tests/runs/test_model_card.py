@@ -10,7 +10,7 @@ import pytest
 
 from pkdr_monai.errors import InputError
 from pkdr_monai.modalities import MODALITIES
-from pkdr_monai.model_card import Evaluation, ModelCard, data_source, file_hash
+from pkdr_monai.runs.model_card import Evaluation, ModelCard, data_source, file_hash
 
 NETWORK = {"_target_": "pkdr_monai.networks.PatchVNet", "in_channels": 1}
 

@@ -10,17 +10,17 @@ from pathlib import Path
 import pytest
 import torch
 
+from experiments.weights import ship_model
 from pkdr_monai.errors import InputError
 from pkdr_monai.modalities import MODALITIES
-from pkdr_monai.model_card import Evaluation, ModelCard
-from pkdr_monai.models import (
+from pkdr_monai.runs.model_card import Evaluation, ModelCard
+from pkdr_monai.runs.models import (
     choose_models,
     default_folders,
     find_models,
     read_model,
     replace_model,
     settings_beside,
-    ship_model,
     weights_folder,
 )
 from tests.inference.conftest import cohort, make_model, runs, scan  # noqa: F401
@@ -75,7 +75,7 @@ def test_models_are_looked_for_in_the_bundle_and_in_the_runs_here(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     assert default_folders()[0].parts[-2:] == ("bundle", "models")
-    monkeypatch.setattr("pkdr_monai.models._shipped_folders", lambda: [tmp_path / "bundle" / "models"])
+    monkeypatch.setattr("pkdr_monai.runs.models._shipped_folders", lambda: [tmp_path / "bundle" / "models"])
     with pytest.raises(InputError, match="make demo-training"):
         find_models()
     shutil.copytree(runs, tmp_path / "demo" / "runs")

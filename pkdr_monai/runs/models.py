@@ -6,7 +6,6 @@ import os
 import shutil
 import sysconfig
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,7 @@ import pkdr_monai
 from pkdr_monai.errors import InputError
 from pkdr_monai.files import atomic_write
 from pkdr_monai.modalities import MODALITIES
-from pkdr_monai.model_card import ModelCard, card_path
+from pkdr_monai.runs.model_card import ModelCard, card_path
 
 __all__ = [
     "choose_models",
@@ -24,11 +23,12 @@ __all__ = [
     "read_model",
     "replace_model",
     "settings_beside",
+    "weights_folder",
 ]
 
 SHARED = ("share", "pkdr_monai", "models")  # where a wheel puts the weights, below the environment's data folder
 DEPTH = 4  # levels of folders to look into, so that a slip does not walk a whole disk
-CARD, WEIGHTS, LAST_WEIGHTS = "model.json", "model.pt", "model_last.pt"
+CARD, WEIGHTS = "model.json", "model.pt"
 HOW_TO_GET_ONE = (
     "train one (`make demo-training` trains on synthetic cases), or name a folder that holds one with --models"
 )
@@ -180,34 +180,6 @@ def replace_model(folder: str | Path, trained: str | Path) -> None:
     for name in (WEIGHTS, CARD):
         with (Path(trained) / name).open("rb") as source, atomic_write(Path(folder) / name) as target:
             shutil.copyfileobj(source, target)
-
-
-def ship_model(folder: str | Path, trained: str | Path) -> ModelCard:
-    """Put the network of a training's last epoch into a bundle's ``models``, in half precision, with its card.
-
-    Args:
-        folder: the bundle's ``models``.
-        trained: the ``models`` of a finished training.
-
-    Returns:
-        The card, without an evaluation.
-
-    Raises:
-        InputError: when the training has not finished, or its card cannot be read.
-    """
-    import torch
-
-    from pkdr_monai.networks import read_tensors
-
-    state = read_tensors(Path(trained) / LAST_WEIGHTS)
-    card = read_model(Path(trained) / WEIGHTS)
-    half = {name: value.half() if value.is_floating_point() else value for name, value in state.items()}
-    target = Path(folder) / WEIGHTS
-    with atomic_write(target) as file:
-        torch.save(half, file)
-    shipped = replace(card, evaluation=None, subsets={}).with_weights(target)
-    shipped.write()
-    return shipped
 
 
 def _shipped_folders() -> list[Path]:
