@@ -12,6 +12,7 @@ from pathlib import Path
 from pkdr_monai.data.cases import Case, nifti_files
 from pkdr_monai.data.names import NIFTI_NAME, FileName, output_key, parse_name, stem_of
 from pkdr_monai.data.patients import is_timepoint
+from pkdr_monai.data.sidecars import heed_sidecar
 from pkdr_monai.errors import InputError
 from pkdr_monai.modalities import MODALITIES
 
@@ -40,7 +41,8 @@ def cases_of_files(files: Iterable[Path], folder: Path, grades: Mapping[str, str
 
     Args:
         files: NIfTI files, relative to ``folder``. Those whose names say neither a modality nor a label are passed
-            over; those that name two modalities are in ``unclear`` of their case.
+            over; those that name two modalities are in ``unclear`` of their case. A JSON sidecar beside an image
+            decides against its name, and the case notes it.
         folder: the data set's folder.
         grades: grades of cases, by name, for those that no folder tells.
 
@@ -48,8 +50,10 @@ def cases_of_files(files: Iterable[Path], folder: Path, grades: Mapping[str, str
         InputError: when two folders hold cases of the same name, or two names differ in letter case alone.
     """
     groups: Groups = defaultdict(lambda: defaultdict(list))
+    notes: dict[str, str] = {}
     for path in files:
-        said = _parse(path)
+        heard = heed_sidecar(folder / path, _parse(path))
+        said, notes[path.as_posix()] = heard.name, heard.note
         if said.content is not None or said.readings:
             groups[_parent(path), said.case][said.content or "unclear"].append((path, said))
     _adopt_stray_labels(groups)
@@ -57,7 +61,7 @@ def cases_of_files(files: Iterable[Path], folder: Path, grades: Mapping[str, str
     cases: dict[str, Case] = {}
     for (parent, prefix), content_files in groups.items():
         name = prefix or _folder_name(folder, parent)
-        case = _case(name, content_files, _grade_of_folder(parent) or (grades or {}).get(name))
+        case = _case(name, content_files, _grade_of_folder(parent) or (grades or {}).get(name), notes)
         other = cases.setdefault(output_key(name), case)
         if other is not case:
             named = repr(name) if other.name == name else f"{other.name!r} and {name!r}, one name but for letter case"
@@ -155,7 +159,7 @@ def _join_separate_labels(groups: Groups, folder: Path) -> None:
             groups[found[0]]["label"] += groups.pop((parent, prefix))["label"]
 
 
-def _case(name: str, files: Files, grade: str | None) -> Case:
+def _case(name: str, files: Files, grade: str | None, notes: Mapping[str, str]) -> Case:
     best = max((label.rank for _, label in files.get("label", [])), default=0)
     labels = [path for path, label in files.get("label", []) if label.rank == best]
     modalities = {modality: files[modality][0][0].as_posix() for modality in MODALITIES if modality in files}
@@ -164,7 +168,8 @@ def _case(name: str, files: Files, grade: str | None) -> Case:
         if content in MODALITIES:
             further += [(content, path.as_posix()) for path, _ in found[1:]]
     case = Case(name, modalities, labels[0].as_posix() if labels else None, grade, duplicates=tuple(further))
-    return replace(case, unclear=tuple((path.as_posix(), said) for path, said in files.get("unclear", [])))
+    case = replace(case, unclear=tuple((path.as_posix(), said) for path, said in files.get("unclear", [])))
+    return replace(case, notes=tuple((path, notes[path]) for path in sorted(case.every_file) if notes.get(path)))
 
 
 def _grade_of_folder(parent: Path) -> str | None:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from pkdr_monai.data.geometry import require_geometry
 from pkdr_monai.data.names import NIFTI_NAME, FileName, parse_name
+from pkdr_monai.data.sidecars import heed_sidecar
 from pkdr_monai.errors import InputError, some
 
 __all__ = ["Case", "Cohort", "exclude_cases", "find_cases", "nifti_files", "with_geometry"]
@@ -42,6 +43,7 @@ class Case:
         channels: modality to channel, where one 4-D file holds all modalities; ``None`` where each has its own file.
         duplicates: further files for a place that is taken, such as ``("t1", path)``; a check reports them.
         unclear: files whose names name two modalities, with what each says; they are refused.
+        notes: files whose JSON sidecars contradict their names or cannot be read, with both values and the reason.
         geometry: what of its files' headers counts, one of :data:`pkdr_monai.data.geometry.GEOMETRIES`.
 
     Raises:
@@ -55,6 +57,7 @@ class Case:
     channels: dict[str, int] | None = None
     duplicates: tuple[tuple[str, str], ...] = ()
     unclear: tuple[tuple[str, FileName], ...] = ()
+    notes: tuple[tuple[str, str], ...] = ()
     geometry: str = "header"
 
     def __post_init__(self) -> None:
@@ -112,9 +115,10 @@ class Cohort:
 def find_cases(folder: str | Path, labels: bool = True) -> Cohort:
     """Find the cases in a folder as it was downloaded: BraTS, BIDS, nnU-Net's raw data, or the Decathlon's Task01.
 
-    Files are told by their names, in any letter case (:mod:`pkdr_monai.data.names`); none is opened. Files that are
-    passed over are logged as a warning, with the reason. A case that lacks a modality or its label is
-    found all the same: :func:`pkdr_monai.data.checks.check_cases` says what is wrong with it.
+    Files are told by their names, in any letter case (:mod:`pkdr_monai.data.names`), and by the sidecars beside them
+    (:mod:`pkdr_monai.data.sidecars`); no image is opened. Files that are passed over are logged as a warning, with the
+    reason. A case that lacks a modality or its label is found all the same:
+    :func:`pkdr_monai.data.checks.check_cases` says what is wrong with it.
 
     Args:
         folder: the data set's folder.
@@ -216,7 +220,7 @@ def _log_passed_over(folder: Path, cases: Iterable[Case], labels: bool) -> None:
     used = {path for case in cases for path in case.every_file}
     passed_over = []
     for path in nifti_files(folder):
-        name = parse_name(path)
+        name = heed_sidecar(folder / path, parse_name(path)).name
         if path.as_posix() in used or (name.content == "label" and not labels):
             continue
         if not any(word in path.name.lower() for word in OWN_RESULTS):
@@ -235,5 +239,5 @@ def _seen_in(folder: Path) -> str:
             f"it holds {some([str(path) for path in files], 3)}, numbered as nnU-Net numbers modalities, but no "
             "dataset.json that names them: put it beside imagesTr/"
         )
-    seen = [f"{path}: {parse_name(path).reason}" for path in files]
+    seen = [f"{path}: {heed_sidecar(folder / path, parse_name(path)).name.reason}" for path in files]
     return f"it holds {some(seen, 3)}" if seen else "it holds no NIfTI file down to 6 levels of folders"

@@ -91,6 +91,9 @@ def _absent_files(case: Case, modalities: Sequence[str], need_label: bool) -> It
             yield Problem(case.name, where, f"no {content} file", f"restore it (found: {found}), or exclude the case")
     for path, name in case.unclear:
         yield Problem(case.name, path, name.reason, "rename it, or move it out of the data set")
+    for path, what in case.notes:
+        if path in (case.files.get(content) for content in wanted):
+            yield Problem(case.name, path, what, "rename the file, or repair its sidecar", "warning")
     for content, path in case.duplicates:
         if content in wanted:
             what = f"a second {content} file, beside {case.files[content]}"

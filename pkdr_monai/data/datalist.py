@@ -15,6 +15,7 @@ from pkdr_monai.data.entries import case_of, data_list_hash, file_sizes
 from pkdr_monai.data.listing import make_data_list
 from pkdr_monai.data.names import NIFTI_NAME, output_key, parse_name
 from pkdr_monai.data.problems import refuse_errors
+from pkdr_monai.data.sidecars import heed_sidecar
 from pkdr_monai.data.splits import SECTIONS
 from pkdr_monai.errors import InputError, some
 from pkdr_monai.files import read_json
@@ -223,6 +224,8 @@ def _trainable(
 
 def _item(case: Case, folder: Path, modalities: Sequence[str], incomplete: bool = False) -> dict[str, Any]:
     case.refuse_unclear()
+    for path, note in case.notes:
+        logger.warning("case %s, %s: %s", case.name, path, note)
     there = [modality for modality in modalities if modality in case.modalities] if incomplete else list(modalities)
     item: dict[str, Any] = {"case": case.name, "image": _image_files(case, folder, there)}
     if case.channels is not None or incomplete:
@@ -276,8 +279,10 @@ def _cases_of_loose_files(files: Sequence[str | Path], modalities: Sequence[str]
     for path in (path for path in paths if path not in known):
         if len(modalities) > 1:
             names = ", ".join(f"<case>_{modality}.nii.gz" for modality in modalities)
-            raise InputError(
-                f"{path} does not tell its modality: expected files named {names} ({parse_name(path).reason})."
-            )
+            raise InputError(f"{path} does not tell its modality: expected files named {names} ({_reason(path)}).")
         cases.append(Case(path.name, {modalities[0]: str(path)}))
     return sorted(cases, key=lambda case: case.name)
+
+
+def _reason(path: Path) -> str:
+    return heed_sidecar(path, parse_name(path)).name.reason

@@ -52,6 +52,7 @@ class FileName:
         words: the words that name the content, as written, in lower case: ``"t1n"``, ``"t1_gd"``.
         readings: where the name names two modalities: each word with its modality; ``content`` is then ``None``.
         reason: why there is no content.
+        other: whether the name says that it is something else than an image of the four modalities or a label.
         rank: of several labels of one case the highest counts: 2 corrected by hand, 1 a label, 0 automatic or a mask.
     """
 
@@ -61,6 +62,7 @@ class FileName:
     readings: tuple[tuple[str, str], ...] = ()
     reason: str = ""
     rank: int = 1
+    other: bool = False
 
 
 @dataclass(frozen=True)
@@ -231,9 +233,9 @@ def _label(stem: str, words: list[_Word], tail: int, spoken: list[str]) -> FileN
     case = before.case if before.content or before.readings else _case(stem, words, tail)
     if any(kind_of(word, "anatomy") for word in spoken):
         what = before.words or "the brain" if weak else "anatomy, not the tumour"
-        return FileName(case, reason=f"it is a mask of {what}" if weak else f"it shows {what}")
+        return FileName(case, reason=f"it is a mask of {what}" if weak else f"it shows {what}", other=True)
     if weak and (before.content or before.readings):
-        return FileName(case, reason=f"it is a mask of {before.words or 'an image'}")
+        return FileName(case, reason=f"it is a mask of {before.words or 'an image'}", other=True)
     rank = 2 if {*PREFERRED} & {*spoken} else 0 if weak or {*LESSER} & {*spoken} else 1
     return FileName(case, "label", "_".join(spoken), rank=rank)
 
@@ -248,16 +250,18 @@ def _image(stem: str, words: list[_Word]) -> FileName:
         single = place == last + 1 and word.text.lower() in SHORT  # T1_c, T2_f
         single |= ACCELERATION.fullmatch(word.text) is not None
         if not single and (word.is_kind("other") or not word.is_kind(*IMAGE_KINDS)):
-            return FileName(reason=f"{word.text!r} after {words[last].text!r} is not known")
+            reason = f"{word.text!r} after {words[last].text!r} is not known"
+            return FileName(reason=reason, other=word.is_kind("other"))
     for word in words[first : last + 1]:
         if word.is_head and any(kind_of(part, "other") for part in word.parts):
-            return FileName(reason=f"{word.text!r} is not one of the four modalities")
+            return FileName(reason=f"{word.text!r} is not one of the four modalities", other=True)
     start = first
     while start and (_leads(words[start - 1]) or _says_when(words[start - 1], words[start])):
         start -= 1
     before = words[start - 1].text.lower() if start else ""
     if len(before) > 2 and kind_of(before, "other", "label", "mask"):
-        return FileName(reason=f"{words[start - 1].text!r} before {words[first].text!r} says that it is something else")
+        reason = f"{words[start - 1].text!r} before {words[first].text!r} says that it is something else"
+        return FileName(reason=reason, other=True)
     if first > start and words[first - 1].text.lower() in ("to", "in", "on", "onto", "into", "space", "like"):
         return FileName(reason=f"it lies in the space of {words[first].text}, and does not say what it shows")
     return _decide(_case(stem, words, start), words, start, first, last)

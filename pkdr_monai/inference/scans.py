@@ -10,6 +10,7 @@ from typing import Any
 from pkdr_monai.data.brats import cases_of_files
 from pkdr_monai.data.cases import Case, find_cases
 from pkdr_monai.data.names import NIFTI_NAME, parse_name, stem_of
+from pkdr_monai.data.sidecars import heed_sidecar, sidecar_against
 from pkdr_monai.errors import InputError
 from pkdr_monai.modalities import MODALITIES
 
@@ -109,7 +110,8 @@ def _cases_of(paths: Sequence[Path]) -> list[Case]:
     known = {Path(file) for case in cases for file in case.every_file}
     for path in files:
         if path not in known and parse_name(path).content != "label":
-            raise InputError(f"the name of {path} does not tell its modality ({parse_name(path).reason}): {NAME_IT}.")
+            reason = heed_sidecar(path, parse_name(path)).name.reason
+            raise InputError(f"the name of {path} does not tell its modality ({reason}): {NAME_IT}.")
     return cases
 
 
@@ -119,7 +121,9 @@ def _named_scan(files: Mapping[str, Path]) -> Scan:
     first = next(iter(files.values()))
     told = cases_of_files([first.absolute()], Path())
     name = told[0].name if told else stem_of(first.name)
-    return Scan(Case(name, {modality: str(path.absolute()) for modality, path in files.items()}), Path())
+    images = {modality: str(path.absolute()) for modality, path in files.items()}
+    found = ((path, sidecar_against(Path(path), modality)) for modality, path in images.items())
+    return Scan(Case(name, images, notes=tuple((path, note) for path, note in found if note)), Path())
 
 
 def _require_nifti(path: Path) -> None:

@@ -19,10 +19,11 @@ from typing import Any
 
 import numpy as np
 
+from pkdr_monai.data.acquisition import Facts, agent_named
 from pkdr_monai.errors import InputError
 from pkdr_monai.files import content_hash, file_hash
 
-__all__ = ["Facts", "Series", "holds_dicom", "quiet_pydicom", "read_series", "require_extra", "unpack_zip"]
+__all__ = ["Series", "holds_dicom", "quiet_pydicom", "read_series", "require_extra", "unpack_zip"]
 
 MAGIC_PLACE, MAGIC = 128, b"DICM"
 DIRECTORY_CLASS = "1.2.840.10008.1.3.10"  # a DICOMDIR
@@ -32,47 +33,6 @@ LARGEST_RATIO = 200  # unpacked to packed; empty slices reach 100
 PARALLEL = 1e-3  # of direction cosines, which are stored with few digits
 REQUIRED = ("SOPClassUID", "StudyInstanceUID", "SeriesInstanceUID")
 PRIVATE = ("PatientID", "PatientBirthDate", "AccessionNumber", "StudyID")
-
-
-@dataclass(frozen=True)
-class Facts:
-    """What the headers of a series say of how it was acquired.
-
-    Args:
-        modality: ``"MR"`` and so on.
-        sop_class: kind of object, its name without "Storage".
-        description: series description, without anything that names a person.
-        sequence: names of the pulse sequence and of the protocol, as written.
-        scanning: such as ``("SE", "IR")``.
-        variant: such as ``("SK", "SP", "MP")``.
-        te: echo times in ms, each once.
-        tr: repetition time in ms.
-        ti: inversion time in ms.
-        image_type: such as ``("ORIGINAL", "PRIMARY", "M")``.
-        contrast: the contrast that an enhanced object states, such as ``"FLUID_ATTENUATED"``.
-        agent: contrast agent: its name, ``""`` where the header says none was given, ``None`` where it says nothing.
-        diffusion: whether any image has a b-value above 0.
-        slices: number of images.
-        directions: number of orientations of the slices.
-        gaps: whether the distances between slices differ.
-    """
-
-    modality: str = "MR"
-    sop_class: str = "MR Image"
-    description: str = ""
-    sequence: str = ""
-    scanning: tuple[str, ...] = ()
-    variant: tuple[str, ...] = ()
-    te: tuple[float, ...] = ()
-    tr: float | None = None
-    ti: float | None = None
-    image_type: tuple[str, ...] = ()
-    contrast: str = ""
-    agent: str | None = None
-    diffusion: bool = False
-    slices: int = 20
-    directions: int = 1
-    gaps: bool = False
 
 
 @dataclass(frozen=True)
@@ -373,10 +333,8 @@ def _agent(dataset: Any) -> str | None:
     items = dataset.get("ContrastBolusAgentSequence")
     if items:
         return str(items[0].get("CodeMeaning", "") or "named by a code")
-    if named is None or not str(named).strip():
-        return None
-    told = str(named).strip()
-    return "" if told.lower() in ("no", "none", "without", "n", "0", "ohne", "sans") else _without_names(told, dataset)
+    told = agent_named(None if named is None else str(named))
+    return _without_names(told, dataset) if told else told
 
 
 def _places(dataset: Any) -> list[tuple[np.ndarray, np.ndarray]]:

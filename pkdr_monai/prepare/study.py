@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from pkdr_monai import DISCLAIMER, __version__
+from pkdr_monai.data.acquisition import Judgement, judge_study
 from pkdr_monai.data.geometry import is_same_grid
 from pkdr_monai.errors import InputError
 from pkdr_monai.files import content_hash, file_hash, write_json
 from pkdr_monai.modalities import MODALITIES
 from pkdr_monai.prepare.brain import ENGINES, apply_mask, finding_about, read_mask
 from pkdr_monai.prepare.conversion import Volume, convert_series, converter_version, write_volume
-from pkdr_monai.prepare.modality import Judgement, judge_study
 from pkdr_monai.prepare.series import Series, holds_dicom, read_series, require_extra, unpack_zip
 
 __all__ = ["RECORD", "Prepared", "choose_series", "prepare_study"]

@@ -99,3 +99,19 @@ def test_what_brain_extraction_writes_is_found(tmp_path: Path) -> None:
         ("P2", ("t2",)),
         ("ann", ("t2",)),
     ]
+
+
+def test_a_person_counts_more_than_a_sidecar_and_reads_of_the_contradiction(tmp_path: Path) -> None:
+    (tmp_path / "x.nii.gz").touch()
+    times = '{"EchoTime": 0.098, "RepetitionTime": 4.5, "ScanningSequence": "SE"}'
+    (tmp_path / "x.json").write_text(times, encoding="utf-8")
+    (scan,) = find_scans(named={"flair": tmp_path / "x.nii.gz"})
+    assert scan.modalities == ("flair",)
+    ((_, note),) = scan.case.notes
+    assert note.startswith(
+        "it is given as flair, which counts, but its sidecar x.json says t2 (spin echo with TE 98 ms"
+    )
+    (scan,) = find_scans(named={"t2": tmp_path / "x.nii.gz"})
+    assert scan.case.notes == ()
+    (scan,) = find_scans([tmp_path / "x.nii.gz"])
+    assert scan.modalities == ("t2",)

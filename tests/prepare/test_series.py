@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from pkdr_monai.data.acquisition import Facts
 from pkdr_monai.errors import InputError
-from pkdr_monai.prepare.series import Facts, holds_dicom, read_series, unpack_zip
+from pkdr_monai.prepare.series import holds_dicom, read_series, unpack_zip
 from tests.prepare.conftest import ID, NAME, NUMBERS
 
 

@@ -6,8 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from pkdr_monai.prepare.modality import judge_series, judge_study
-from pkdr_monai.prepare.series import Facts
+from pkdr_monai.data.acquisition import Facts, judge_series, judge_study
 
 SE = Facts(scanning=("SE",), image_type=("ORIGINAL", "PRIMARY", "M"))
 T1, T2 = replace(SE, te=(12.0,), tr=500.0), replace(SE, te=(98.0,), tr=4500.0)

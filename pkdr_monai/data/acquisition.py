@@ -1,4 +1,7 @@
-"""Which modality a DICOM series is, by its headers, with the reasons; what is uncertain is said to be so."""
+"""Which modality an image is, by how it was acquired, with the reasons; what is uncertain is said to be so.
+
+The rules serve the headers of DICOM series and the JSON sidecars of NIfTI files alike. Times are in ms.
+"""
 
 from __future__ import annotations
 
@@ -7,9 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from pkdr_monai.data.names import modality_of
-from pkdr_monai.prepare.series import Facts
 
-__all__ = ["Judgement", "judge_series", "judge_study"]
+__all__ = ["Facts", "Judgement", "agent_named", "judge_series", "judge_study"]
 
 FEWEST_SLICES = 5  # as pkdr predict takes them
 MAPS = {
@@ -26,7 +28,49 @@ OTHERS = {
     "angiography": re.compile(r"\b(tof|mra|angio\w*|pca)\b", re.IGNORECASE),
     "a subtraction": re.compile(r"\bsubtract\w*", re.IGNORECASE),
 }
+NO_AGENT = ("no", "none", "without", "n", "0", "ohne", "sans")
 STATED = {"FLUID_ATTENUATED": "flair", "T1": "t1", "T2": "t2"}
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What the headers of a series say of how it was acquired.
+
+    Args:
+        modality: ``"MR"`` and so on.
+        sop_class: kind of object, its name without "Storage".
+        description: series description, without anything that names a person.
+        sequence: names of the pulse sequence and of the protocol, as written.
+        scanning: such as ``("SE", "IR")``.
+        variant: such as ``("SK", "SP", "MP")``.
+        te: echo times in ms, each once.
+        tr: repetition time in ms.
+        ti: inversion time in ms.
+        image_type: such as ``("ORIGINAL", "PRIMARY", "M")``.
+        contrast: the contrast that an enhanced object states, such as ``"FLUID_ATTENUATED"``.
+        agent: contrast agent: its name, ``""`` where the header says none was given, ``None`` where it says nothing.
+        diffusion: whether any image has a b-value above 0.
+        slices: number of images.
+        directions: number of orientations of the slices.
+        gaps: whether the distances between slices differ.
+    """
+
+    modality: str = "MR"
+    sop_class: str = "MR Image"
+    description: str = ""
+    sequence: str = ""
+    scanning: tuple[str, ...] = ()
+    variant: tuple[str, ...] = ()
+    te: tuple[float, ...] = ()
+    tr: float | None = None
+    ti: float | None = None
+    image_type: tuple[str, ...] = ()
+    contrast: str = ""
+    agent: str | None = None
+    diffusion: bool = False
+    slices: int = 20
+    directions: int = 1
+    gaps: bool = False
 
 
 @dataclass(frozen=True)
@@ -38,12 +82,14 @@ class Judgement:
         certain: whether it may be used without a person's word.
         reasons: what says so, or why it is uncertain or left out.
         excluded: whether it is none of the four, whoever says so.
+        agent_unknown: whether nothing says if a contrast agent was given before this T1.
     """
 
     modality: str | None
     certain: bool
     reasons: tuple[str, ...]
     excluded: bool = False
+    agent_unknown: bool = False
 
 
 def judge_study(study: Sequence[Facts]) -> list[Judgement]:
@@ -56,8 +102,19 @@ def judge_study(study: Sequence[Facts]) -> list[Judgement]:
     return [_settle_plain(facts, judge_series(facts), recorded) for facts in study]
 
 
+def agent_named(text: str | None) -> str | None:
+    """Return the contrast agent that a header names: ``""`` for words such as "none", ``None`` where it says nothing.
+
+    Example:
+        >>> agent_named("Gadovist"), agent_named("NONE"), agent_named(" ")
+        ('Gadovist', '', None)
+    """
+    told = (text or "").strip()
+    return ("" if told.lower() in NO_AGENT else told) if told else None
+
+
 def _settle_plain(facts: Facts, judgement: Judgement, recorded: bool) -> Judgement:
-    if judgement.modality != "t1" or not judgement.certain or facts.agent == "" or _says_plain(facts.description):
+    if not judgement.certain or not judgement.agent_unknown:
         return judgement
     if recorded and modality_of(facts.description) == "t1":
         return replace(judgement, reasons=(*judgement.reasons, "no contrast agent, which another series does name"))
@@ -105,7 +162,8 @@ def judge_series(facts: Facts) -> Judgement:
         modality, certain, reasons = _enhanced(facts, described, reasons)
     if facts.image_type and facts.image_type[0] != "ORIGINAL":
         certain, reasons = False, (*reasons, f"but its image type is {'/'.join(facts.image_type)}, not the original")
-    return Judgement(modality, certain, reasons)
+    unknown = modality == "t1" and facts.agent is None and not _says_plain(facts.description)
+    return Judgement(modality, certain, reasons, agent_unknown=unknown)
 
 
 def _enhanced(facts: Facts, described: str | None, reasons: tuple[str, ...]) -> tuple[str, bool, tuple[str, ...]]:
