@@ -162,8 +162,8 @@ def judge_series(facts: Facts) -> Judgement:
         modality, certain, reasons = _enhanced(facts, described, reasons)
     if facts.image_type and facts.image_type[0] != "ORIGINAL":
         certain, reasons = False, (*reasons, f"but its image type is {'/'.join(facts.image_type)}, not the original")
-    unknown = modality == "t1" and facts.agent is None and not _says_plain(facts.description)
-    return Judgement(modality, certain, reasons, agent_unknown=unknown)
+    open_agent = modality == "t1" and facts.agent is None and not _says_plain(facts.description)
+    return Judgement(modality, certain, reasons, agent_unknown=open_agent)
 
 
 def _enhanced(facts: Facts, described: str | None, reasons: tuple[str, ...]) -> tuple[str, bool, tuple[str, ...]]:

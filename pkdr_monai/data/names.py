@@ -135,7 +135,7 @@ def parse_name(path: str | PurePath) -> FileName:
 
     Example:
         >>> parse_name("sub-01_ce-GAD_T1w.nii.gz")
-        FileName(case='sub-01', content='t1ce', words='t1w', readings=(), reason='', rank=1)
+        FileName(case='sub-01', content='t1ce', words='t1w', readings=(), reason='', rank=1, other=False)
         >>> parse_name("ann_FLAIR_reg_T1.nii.gz").readings
         (('FLAIR', 'flair'), ('T1', 't1'))
         >>> parse_name("ann_t2_bet_mask.nii.gz").reason
