@@ -22,7 +22,7 @@ A loss that a training here can use, :class:`PKDRLoss` or that of another method
 from pkdr_monai.losses.patch_contrastive import PatchContrastiveLoss, patch_contrastive_terms
 from pkdr_monai.losses.patch_kd import PatchKDLoss
 from pkdr_monai.losses.patch_selection import PatchSelectionLoss, patch_labels, patch_selection_loss
-from pkdr_monai.losses.pixel_kd import PixelKDLoss, sigmoid_distillation
+from pkdr_monai.losses.pixel_kd import PixelKDLoss, sigmoid_distillation, voxel_weights
 from pkdr_monai.losses.pkdr import PKDRLoss
 from pkdr_monai.losses.segmentation import SegmentationLoss, cross_entropy, dice_loss, segmentation_loss
 
@@ -40,4 +40,5 @@ __all__ = [
     "patch_selection_loss",
     "segmentation_loss",
     "sigmoid_distillation",
+    "voxel_weights",
 ]

@@ -128,10 +128,11 @@ class PKDRLoss(_Loss):
         if "patch_selection" in self.weights or "patch_contrastive" in self.weights:
             patch_label = patch_labels(label, self.patch_selection.patch_size)  # (B, C, X/P, Y/P, Z/P)
             foreground = patch_label.amax(1, keepdim=True)  # (B, 1, X/P, Y/P, Z/P), tumour of any kind
+        weighted = (label,) if getattr(self.pixel_kd, "weighted", False) else ()
         compute: dict[str, Callable[[], Tensor]] = {
             "segmentation": lambda: self.segmentation(student["logits"], label),
             "patch_selection": lambda: self.patch_selection(student["patch_logits"], label, patch_label),
-            "pixel_kd": lambda: _taught(self.pixel_kd, complete, student["logits"], teacher["logits"]),
+            "pixel_kd": lambda: _taught(self.pixel_kd, complete, student["logits"], teacher["logits"], *weighted),
             "patch_kd": lambda: _taught(self.patch_kd, complete, student["patch_logits"], teacher["patch_logits"]),
             "patch_contrastive": lambda: _taught(
                 self.patch_contrastive, complete, student["projection"], teacher["projection"], foreground

@@ -167,3 +167,76 @@ def test_crops_that_differ_are_refused() -> None:
         ValueError, match=r"student is \(1, 3, 4, 4, 4\) and teacher is \(1, 3, 2, 2, 2\)\. Both networks"
     ):
         PixelKDLoss()(torch.zeros(1, 3, 4, 4, 4), torch.zeros(1, 3, 2, 2, 2))
+
+
+def box(shape: tuple[int, ...]) -> torch.Tensor:
+    """A label whose channels hold nested boxes at the crop's corner; the last channel is empty where there are two."""
+    label = torch.zeros(shape)
+    for channel in range(shape[1] - 1 or 1):
+        label[0, channel, : 2 + channel, :2, :2] = 1
+    return label
+
+
+def weighted_equation_5(
+    student: torch.Tensor, teacher: torch.Tensor, label: torch.Tensor, tumour: float, border: float, width: int
+) -> float:
+    """The weighted sum, one voxel after the other, with the neighbourhood of each walked as well."""
+    batch, classes, *sides = student.shape
+    total = 0.0
+    for c in range(classes):
+        weights, terms = 0.0, 0.0
+        for b, *voxel in itertools.product(range(batch), *map(range, sides)):
+            ranges = [
+                range(max(0, at - width), min(side, at + width + 1)) for at, side in zip(voxel, sides, strict=True)
+            ]
+            near = {label[(b, c, *other)].item() for other in itertools.product(*ranges)}
+            weight = 1 + tumour * any(label[(b, k, *voxel)] > 0 for k in range(classes)) + border * (near == {0.0, 1.0})
+            p = 1 / (1 + math.exp(-student[(b, c, *voxel)].item() / 2))
+            q = 1 / (1 + math.exp(-teacher[(b, c, *voxel)].item() / 2))
+            weights += weight
+            terms -= weight * (q * math.log(p) + (1 - q) * math.log(1 - p))
+        total += terms / weights
+    return total
+
+
+@pytest.mark.parametrize(("tumour", "border", "width"), [(3.0, 0.0, 1), (0.0, 5.0, 1), (4.0, 2.0, 2)])
+@pytest.mark.parametrize("shape", [(2, 3, 5, 3, 4), (1, 2, 4, 4, 2)])
+def test_weights_of_tumour_and_border_are_those_of_plain_loops(
+    shape: tuple[int, ...], tumour: float, border: float, width: int
+) -> None:
+    student, teacher = pair(shape)
+    label = box(shape)
+    loss = PixelKDLoss(2.0, tumour=tumour, border=border, border_width=width)(student, teacher, label)
+    expected = weighted_equation_5(student, teacher, label, tumour, border, width)
+    assert loss.item() == pytest.approx(expected, rel=1e-6)
+
+
+@pytest.mark.parametrize("chunk", [1, 7, 2**20])
+def test_weighted_gradients_are_right_in_pieces_of_any_size(monkeypatch: pytest.MonkeyPatch, chunk: int) -> None:
+    monkeypatch.setattr(pixel_kd, "CPU_CHUNK", chunk)
+    student, teacher = pair((2, 3, 3, 2, 2))
+    label = box((2, 3, 3, 2, 2))
+    loss = PixelKDLoss(2.0, t_square=True, tumour=3.0, border=2.0)
+    assert torch.autograd.gradcheck(lambda z: loss(z, teacher, label), student)
+
+
+def test_layout_changes_nothing_where_voxels_weigh_unequally() -> None:
+    student, teacher = pair((2, 3, 4, 3, 2))
+    label, loss = box((2, 3, 4, 3, 2)), PixelKDLoss(tumour=3.0)
+    moved = LAYOUTS["channels last"](student.detach())
+    torch.testing.assert_close(loss(moved, teacher, LAYOUTS["transposed"](label)), loss(student, teacher, label))
+
+
+def test_weights_need_the_label() -> None:
+    student, teacher = pair((1, 3, 2, 2, 2))
+    with pytest.raises(ValueError, match="PixelKDLoss needs the label where tumour or border weigh more"):
+        PixelKDLoss(border=1.0)(student, teacher)
+
+
+@pytest.mark.parametrize(
+    ("settings", "what"),
+    [({"tumour": -1.0}, "tumour"), ({"border": math.inf}, "border"), ({"border_width": 0}, "border_width")],
+)
+def test_weights_that_are_none_are_refused(settings: dict[str, float], what: str) -> None:
+    with pytest.raises(ValueError, match=f"PixelKDLoss expects {what}"):
+        PixelKDLoss(**settings)

@@ -332,3 +332,16 @@ def test_a_batch_without_a_complete_sample_still_has_a_graph_to_every_output() -
     prediction["teacher"]["complete"] = torch.tensor([False, False])
     PKDRLoss()(prediction, label).backward()
     assert all(torch.isfinite(prediction["student"][name].grad).all() for name in OUTPUTS)
+
+
+def test_pixel_distillation_with_weights_gets_the_label_of_the_complete_samples() -> None:
+    prediction, label = example()
+    pixel_kd = PixelKDLoss(2.0, tumour=3.0, border=1.0)
+    loss = PKDRLoss(pixel_kd=pixel_kd)
+    loss(prediction, label)
+    logits = prediction["student"]["logits"], prediction["teacher"]["logits"]
+    torch.testing.assert_close(loss.parts["pixel_kd"], pixel_kd(*logits, label).detach())
+    prediction["teacher"]["complete"] = torch.tensor([True, False])
+    loss(prediction, label)
+    first = pixel_kd(*(tensor[:1] for tensor in logits), label[:1]).detach()
+    torch.testing.assert_close(loss.parts["pixel_kd"], 0.5 * first)
