@@ -18,13 +18,13 @@ from monai.transforms import Compose, CropForegroundd
 
 from benchmarks.inference import ROI, dice, forms, sliding_window
 from benchmarks.measure import Row, Timings, interleave, print_rows
-from pkdr_monai.allocator import keep_freed_memory
 from pkdr_monai.data import load_data_list, training_items
 from pkdr_monai.data.preprocessing import preprocessing
 from pkdr_monai.networks import build_network, load_weights
 from pkdr_monai.regions import REGIONS, label_to_regions
 from pkdr_monai.runs.model_card import ModelCard
 from pkdr_monai.runs.models import read_model
+from pkdr_monai.system import keep_freed_memory
 
 PAIRS = (
     ("default", "exact", "default / the same windows in float32"),

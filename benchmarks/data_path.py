@@ -24,13 +24,13 @@ from monai.transforms import (
 )
 
 from benchmarks.measure import Row, interleave, print_rows
-from pkdr_monai.allocator import keep_freed_memory
 from pkdr_monai.caching import CropCachedd, PrefetchDataLoader, Preparation, cache_cases, reading_crops
 from pkdr_monai.data import make_data_list, training_items
 from pkdr_monai.data.transforms import LabelToRegionsd, LoadModalitiesd
 from pkdr_monai.losses import PKDRLoss
 from pkdr_monai.networks import Distiller, PatchVNet
 from pkdr_monai.phantom import write_cohort
+from pkdr_monai.system import keep_freed_memory
 
 __all__ = ["run"]
 

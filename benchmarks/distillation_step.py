@@ -8,11 +8,11 @@ import torch
 from torch import nn
 
 from benchmarks.measure import Row, interleave, peak_memory, print_rows
-from pkdr_monai.allocator import keep_freed_memory
 from pkdr_monai.caching import CachedTeacherBatch
 from pkdr_monai.caching.teacher_outputs import EMBEDDING, PATCH_LOGITS, SOFT_TARGET
 from pkdr_monai.losses import PKDRLoss
 from pkdr_monai.networks import Distiller, PatchSelectionHead, PatchVNet, Projector
+from pkdr_monai.system import keep_freed_memory
 
 __all__ = ["distiller", "extra", "run", "step"]
 

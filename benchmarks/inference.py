@@ -12,7 +12,6 @@ from monai.transforms import CropForeground, NormalizeIntensity
 from torch import nn
 
 from benchmarks.measure import Row, Timings, interleave, peak_memory, print_rows
-from pkdr_monai.allocator import keep_freed_memory
 from pkdr_monai.inference.backends import Backend, TorchBackend
 from pkdr_monai.inference.settings import Settings
 from pkdr_monai.inference.windows import brain_probabilities
@@ -20,6 +19,7 @@ from pkdr_monai.losses import SegmentationLoss
 from pkdr_monai.networks import PatchVNet
 from pkdr_monai.phantom import make_case
 from pkdr_monai.regions import REGIONS, label_to_regions
+from pkdr_monai.system import keep_freed_memory
 
 __all__ = ["dice", "forms", "run", "segmenter", "sliding_window"]
 

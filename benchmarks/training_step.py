@@ -14,9 +14,9 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.distillation_step import distiller
 from benchmarks.measure import Row, interleave, print_rows
-from pkdr_monai.allocator import keep_freed_memory
 from pkdr_monai.losses import PKDRLoss
 from pkdr_monai.networks import Distiller
+from pkdr_monai.system import keep_freed_memory
 
 __all__ = ["run"]
 

@@ -14,7 +14,6 @@ DISCLAIMER = "Research software, not a medical device."
 """Stands wherever results appear."""
 
 _MODULES = (
-    "allocator",
     "arguments",
     "baselines",
     "caching",
@@ -26,18 +25,17 @@ _MODULES = (
     "files",
     "handlers",
     "inference",
-    "locks",
     "losses",
     "metrics",
     "modalities",
     "networks",
     "overrides",
     "packaging",
-    "peak_memory",
     "regions",
     "regularizers",
     "reporting",
     "runs",
+    "system",
     "terminal",
     "workflow",
 )

@@ -1,4 +1,4 @@
-"""The three tumour regions of BraTS and how each label scheme spells them."""
+"""The three tumour regions of BraTS, how each label scheme spells them, and the rule for a very small ET."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ __all__ = [
     "LABEL_SCHEMES",
     "REGIONS",
     "TISSUES",
+    "check_et_rule",
     "label_to_regions",
     "meaning_of",
     "nested_regions",
@@ -23,6 +24,7 @@ __all__ = [
     "rounded_labels",
     "scheme_labels",
     "schemes_with",
+    "small_et_to_necrosis",
     "whole_labels",
 ]
 
@@ -230,3 +232,43 @@ def nested_regions(regions: torch.Tensor) -> torch.Tensor:
     tc, wt, et = regions
     tc = torch.maximum(tc, et)
     return torch.stack([tc, torch.maximum(wt, tc), et])
+
+
+ROUNDING = 1e-6  # relative; affines are stored as float32, so that 500 voxels of 1 mm may have 499.9999 mm³
+
+
+def check_et_rule(et_rule: float) -> None:
+    """Refuse a threshold that is no volume.
+
+    Raises:
+        InputError: when it is below 0 or not a number.
+    """
+    if not et_rule >= 0:
+        raise InputError(f"et_rule is a volume in mm³, 0 or more, got {et_rule:g}: 500 is usual, 0 switches it off.")
+
+
+def small_et_to_necrosis(regions: torch.Tensor, et_rule: float, voxel_volume: float) -> torch.Tensor:
+    """Empty a predicted ET that is smaller than a volume; its voxels stay in TC and WT, as necrosis.
+
+    The volume is that of all voxels of ET together. The rule is for predictions: a truth is left as it is.
+
+    Args:
+        regions: TC, WT and ET, nested, ``(3, X, Y, Z)``.
+        et_rule: smallest volume in mm³ that ET keeps; 0 keeps every ET.
+        voxel_volume: volume of a voxel in mm³.
+
+    Returns:
+        Regions of the same shape and dtype; the same tensor where nothing changes.
+
+    Example:
+        >>> import torch
+        >>> regions = torch.tensor([[1, 1, 0], [1, 1, 1], [1, 0, 0]]).reshape(3, 3, 1, 1)
+        >>> small_et_to_necrosis(regions, et_rule=2, voxel_volume=1)[:, :, 0, 0].tolist()
+        [[1, 1, 0], [1, 1, 1], [0, 0, 0]]
+    """
+    volume = int((regions[2] > 0).sum()) * voxel_volume
+    if not 0 < volume < et_rule * (1 - ROUNDING):
+        return regions
+    emptied = regions.clone()
+    emptied[REGIONS.index("et")] = 0
+    return emptied

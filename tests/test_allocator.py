@@ -8,12 +8,12 @@ import sys
 
 import pytest
 
-from pkdr_monai import allocator
-from pkdr_monai.allocator import keep_freed_memory
+from pkdr_monai import system as allocator
+from pkdr_monai.system import keep_freed_memory
 
 FAULTS = """
 import resource, sys, torch
-from pkdr_monai.allocator import keep_freed_memory
+from pkdr_monai.system import keep_freed_memory
 if sys.argv[1] == "keep":
     assert keep_freed_memory()
 for _ in range(16):

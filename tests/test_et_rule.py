@@ -6,8 +6,7 @@ import pytest
 import torch
 
 from pkdr_monai.errors import InputError
-from pkdr_monai.et_rule import check_et_rule, small_et_to_necrosis
-from pkdr_monai.regions import regions_to_label
+from pkdr_monai.regions import check_et_rule, regions_to_label, small_et_to_necrosis
 
 
 def regions_with(et_voxels: int) -> torch.Tensor:

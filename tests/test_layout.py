@@ -12,8 +12,8 @@ ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "pkdr_monai"
 
 LAYERS = [  # each imports from those above it, never from its own or a later one
-    {"errors", "losses", "metrics", "allocator", "peak_memory", "federated"},
-    {"arguments", "drawing", "et_rule", "files", "locks", "modalities", "overrides", "regions", "workflow"},
+    {"errors", "losses", "metrics", "system", "federated"},
+    {"arguments", "drawing", "files", "modalities", "overrides", "regions", "workflow"},
     {"comparison", "networks", "phantom", "runs", "terminal"},
     {"baselines", "data", "handlers", "regularizers"},
     {"caching", "commands", "experiments", "inference", "reporting"},

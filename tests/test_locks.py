@@ -9,14 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from pkdr_monai import locks
+from pkdr_monai import files as locks
 from pkdr_monai.errors import InputError
-from pkdr_monai.locks import FolderLock
+from pkdr_monai.files import FolderLock
 
 REFUSAL = "somebody is here: go elsewhere."
 HOLD = """
 import sys
-from pkdr_monai.locks import FolderLock
+from pkdr_monai.files import FolderLock
 FolderLock(sys.argv[1], "").take()
 print(flush=True)
 input()

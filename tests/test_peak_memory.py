@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from pkdr_monai import peak_memory as module
-from pkdr_monai.peak_memory import peak_memory
+from pkdr_monai import system as module
+from pkdr_monai.system import peak_memory
 
 PARENT = """
 import subprocess, sys, torch
-from pkdr_monai.peak_memory import peak_memory
+from pkdr_monai.system import peak_memory
 if sys.argv[1:] == ["child"]:
     print(peak_memory())
 else:

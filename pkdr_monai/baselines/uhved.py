@@ -11,8 +11,7 @@ from pkdr_monai.baselines.uhved_coders import LEVELS, LatentDecoder, ModalityEnc
 from pkdr_monai.baselines.uhved_fusion import product_of_gaussians
 from pkdr_monai.modalities import MODALITIES, channel_indices, parse_modalities
 from pkdr_monai.networks.any_subset import draw_subset
-from pkdr_monai.networks.blocks import KERNEL_SIZE, STRIDE, crop_to, pad_to_stride
-from pkdr_monai.networks.precision import refuse_wrong_gradients
+from pkdr_monai.networks.blocks import KERNEL_SIZE, STRIDE, crop_to, pad_to_stride, refuse_wrong_gradients
 
 __all__ = ["UHVED"]
 

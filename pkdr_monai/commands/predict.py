@@ -96,10 +96,10 @@ def predict(
         brain_mask: of a DICOM study: NIfTI file that is not 0 in the brain, as in pkdr prepare.
         dicom_seg: of a DICOM study: write <case>_seg.dcm, a DICOM Segmentation of the three regions.
     """
-    from pkdr_monai.allocator import keep_freed_memory
     from pkdr_monai.inference import Settings, Shard
     from pkdr_monai.inference import predict as segment
     from pkdr_monai.prepare import holds_dicom, segment_study
+    from pkdr_monai.system import keep_freed_memory
 
     settings = Settings(
         use=use,

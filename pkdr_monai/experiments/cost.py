@@ -14,8 +14,8 @@ from pkdr_monai.errors import RunError
 from pkdr_monai.experiments.cells import Cell, Repository
 from pkdr_monai.experiments.study import Study
 from pkdr_monai.files import read_object, write_json
-from pkdr_monai.peak_memory import peak_memory
 from pkdr_monai.runs.record import environment
+from pkdr_monai.system import peak_memory
 
 __all__ = ["complete_cost", "measure_cost", "seconds_per_step", "training_step"]
 

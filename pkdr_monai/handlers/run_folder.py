@@ -7,8 +7,7 @@ from pathlib import Path
 import ignite.distributed as idist
 from ignite.engine import Engine, Events
 
-from pkdr_monai.files import remove_unfinished
-from pkdr_monai.locks import FolderLock
+from pkdr_monai.files import FolderLock, remove_unfinished
 
 __all__ = ["RunFolder"]
 

@@ -14,8 +14,8 @@ from ignite.engine import Engine, Events
 
 import pkdr_monai
 from pkdr_monai.files import content_hash, write_json
-from pkdr_monai.peak_memory import peak_memory
 from pkdr_monai.runs.record import environment
+from pkdr_monai.system import peak_memory
 
 __all__ = ["RunRecord"]
 

@@ -13,13 +13,13 @@ from typing import Any
 import torch
 
 from pkdr_monai.errors import InputError
+from pkdr_monai.files import FolderLock
 from pkdr_monai.inference.case_runner import CaseRunner, Tell
 from pkdr_monai.inference.records import write_record
 from pkdr_monai.inference.scans import Scan, find_scans
 from pkdr_monai.inference.settings import Settings
 from pkdr_monai.inference.shards import Shard
 from pkdr_monai.inference.statements import NOTE, bundle_command
-from pkdr_monai.locks import FolderLock
 from pkdr_monai.runs.models import find_models, read_model
 from pkdr_monai.runs.record import environment
 

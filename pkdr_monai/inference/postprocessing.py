@@ -5,8 +5,7 @@ from __future__ import annotations
 import torch
 from scipy import ndimage
 
-from pkdr_monai.et_rule import small_et_to_necrosis
-from pkdr_monai.regions import REGIONS, regions_to_label
+from pkdr_monai.regions import REGIONS, regions_to_label, small_et_to_necrosis
 
 __all__ = ["binary_regions", "entropy", "label_map", "region_volumes"]
 
@@ -58,7 +57,7 @@ def region_volumes(
         probabilities: of TC, WT and ET, nested, ``(3, X, Y, Z)``.
         voxel_volume: of one voxel, mm³.
         smallest: as in :func:`binary_regions`, at each of the three thresholds.
-        et_rule: as in :func:`~pkdr_monai.et_rule.small_et_to_necrosis`, likewise.
+        et_rule: as in :func:`~pkdr_monai.regions.small_et_to_necrosis`, likewise.
 
     Returns:
         ``ml``, ``low`` and ``high`` of each region.

@@ -12,13 +12,13 @@ import torch
 
 from pkdr_monai.data.headers import read_header, read_voxels
 from pkdr_monai.errors import InputError
-from pkdr_monai.et_rule import small_et_to_necrosis
 from pkdr_monai.inference.nifti import write_like
 from pkdr_monai.inference.postprocessing import binary_regions, entropy, label_map, region_volumes
 from pkdr_monai.inference.preview import draw_preview
 from pkdr_monai.inference.scans import Scan
 from pkdr_monai.inference.settings import Settings
 from pkdr_monai.inference.statements import describe_volumes
+from pkdr_monai.regions import small_et_to_necrosis
 from pkdr_monai.runs.model_card import ModelCard
 
 __all__ = ["write_results"]

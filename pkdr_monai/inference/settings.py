@@ -7,8 +7,7 @@ from typing import Any
 
 from pkdr_monai.data.geometry import require_geometry
 from pkdr_monai.errors import InputError
-from pkdr_monai.et_rule import check_et_rule
-from pkdr_monai.regions import scheme_labels
+from pkdr_monai.regions import check_et_rule, scheme_labels
 
 __all__ = ["Settings"]
 

@@ -1,14 +1,19 @@
 """The V-Net, its heads, and the Distiller that trains it beside a frozen teacher."""
 
 from pkdr_monai.networks.any_subset import AnySubsetVNet
-from pkdr_monai.networks.blocks import require_roi_size
-from pkdr_monai.networks.description import build_network, describe_network
+from pkdr_monai.networks.blocks import PatchSelectionHead, Projector, RawEmbedding, require_roi_size
 from pkdr_monai.networks.distiller import Distiller
-from pkdr_monai.networks.folding import fold_batch_norm, inference_copy
-from pkdr_monai.networks.heads import PatchSelectionHead, Projector, RawEmbedding
 from pkdr_monai.networks.monai_vnet import MonaiVNet
 from pkdr_monai.networks.vnet import PatchVNet
-from pkdr_monai.networks.weights import begin_from, load_weights, read_tensors
+from pkdr_monai.networks.weights import (
+    begin_from,
+    build_network,
+    describe_network,
+    fold_batch_norm,
+    inference_copy,
+    load_weights,
+    read_tensors,
+)
 
 __all__ = [
     "AnySubsetVNet",

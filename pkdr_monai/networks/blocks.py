@@ -1,8 +1,9 @@
-"""What the networks and heads are built from: rows of convolutions, steps between resolutions, padding and cropping."""
+"""What a network is built of: convolution blocks, heads, and the sizes and precisions that it takes."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -15,9 +16,13 @@ __all__ = [
     "KERNEL_SIZE",
     "NORMS",
     "STRIDE",
+    "PatchSelectionHead",
+    "Projector",
+    "RawEmbedding",
     "convolutions",
     "crop_to",
     "pad_to_stride",
+    "refuse_wrong_gradients",
     "require_roi_size",
     "scaling",
 ]
@@ -140,3 +145,100 @@ def _norm(name: str, channels: int) -> nn.Module:
     if name not in NORMS:
         raise ValueError(f"norm must be batch or instance, got {name!r}.")
     return nn.BatchNorm3d(channels) if name == "batch" else InstanceNorm(channels, affine=True)
+
+
+class PatchSelectionHead(nn.Module):
+    """Say, for each patch and region, whether the patch holds any voxel of the region (paper, section 2.1).
+
+    The paper does not define the head. One 1x1x1 convolution on the bottleneck is the reading taken: nothing but the
+    encoder can then do the work, which is what a regulariser of the encoder is for.
+
+    Args:
+        in_channels: channels of the bottleneck embedding.
+        out_channels: number of regions.
+
+    Example:
+        >>> tuple(PatchSelectionHead(256)(torch.zeros(1, 256, 6, 8, 8)).shape)
+        (1, 3, 6, 8, 8)
+    """
+
+    inputs: ClassVar[tuple[str, ...]] = ("embedding",)
+
+    def __init__(self, in_channels: int, out_channels: int = 3) -> None:
+        super().__init__()
+        self.output = nn.Conv3d(in_channels, out_channels, kernel_size=1)
+
+    def forward(self, embedding: torch.Tensor) -> torch.Tensor:
+        """Return patch logits, ``(B, out_channels, x, y, z)``, from an embedding, ``(B, in_channels, x, y, z)``."""
+        return self.output(embedding)
+
+
+class Projector(nn.Module):
+    """Map patch embeddings into the space where student and teacher are compared (paper, section 2.3).
+
+    "Two-layer convolution following SimCLR" (Chen et al. 2020): 1x1x1 convolution, ReLU, 1x1x1 convolution, so that one
+    vector still stands for one patch. The paper gives no widths; 256 hidden and 128 output channels are the reading.
+    The contrastive loss normalises the vectors.
+
+    Args:
+        in_channels: channels of the bottleneck embedding.
+        hidden_channels: channels between the two layers; ``in_channels`` by default.
+        out_channels: channels of the projection.
+
+    Example:
+        >>> tuple(Projector(256)(torch.zeros(1, 256, 6, 8, 8)).shape)
+        (1, 128, 6, 8, 8)
+    """
+
+    inputs: ClassVar[tuple[str, ...]] = ("embedding",)
+
+    def __init__(self, in_channels: int, hidden_channels: int | None = None, out_channels: int = 128) -> None:
+        super().__init__()
+        hidden_channels = hidden_channels or in_channels
+        self.layers = nn.Sequential(
+            nn.Conv3d(in_channels, hidden_channels, kernel_size=1),
+            nn.ReLU(inplace=True),
+            nn.Conv3d(hidden_channels, out_channels, kernel_size=1),
+        )
+
+    def forward(self, embedding: torch.Tensor) -> torch.Tensor:
+        """Return projections, ``(B, out_channels, x, y, z)``, of an embedding, ``(B, in_channels, x, y, z)``."""
+        return self.layers(embedding)
+
+
+class RawEmbedding(nn.Module):
+    """Hand the embedding on as it is: a teacher's side of the contrast without a projector of its own.
+
+    The student's :class:`Projector` then has to map onto the teacher's vectors, with as many channels as they have.
+
+    Example:
+        >>> tuple(RawEmbedding()(torch.zeros(1, 256, 6, 8, 8)).shape)
+        (1, 256, 6, 8, 8)
+    """
+
+    inputs: ClassVar[tuple[str, ...]] = ("embedding",)
+
+    def forward(self, embedding: torch.Tensor) -> torch.Tensor:
+        """Return the embedding, ``(B, C, x, y, z)``."""
+        return embedding
+
+
+def refuse_wrong_gradients(network: nn.Module, x: torch.Tensor, stride: int, kernel_size: int) -> None:
+    """Refuse bfloat16 training on the CPU with a bottleneck thinner than the kernel (wrong in oneDNN, torch 2.13).
+
+    Args:
+        network: network that is about to run; in eval mode, or without gradients, everything is right.
+        x: image, ``(B, M, X, Y, Z)``.
+        stride: voxels of X that one voxel of the bottleneck stands for.
+        kernel_size: side of the kernel of the bottleneck's convolutions.
+
+    Raises:
+        InputError: where the gradients of the convolutions' weights would be wrong.
+    """
+    low_precision = x.dtype == torch.bfloat16 or torch.is_autocast_enabled("cpu")
+    thin = -(-x.shape[2] // stride) < kernel_size
+    if low_precision and thin and network.training and torch.is_grad_enabled() and x.device.type == "cpu":
+        raise InputError(
+            f"training in bfloat16 on the CPU computes wrong gradients for crops whose first side is under "
+            f"{stride * (kernel_size - 1) + 1} (here {x.shape[2]}). Train in float32, or take a larger crop."
+        )

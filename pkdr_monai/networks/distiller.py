@@ -10,7 +10,7 @@ from monai.data import MetaTensor
 from torch import nn
 
 from pkdr_monai.arguments import switch
-from pkdr_monai.networks.folding import inference_copy
+from pkdr_monai.networks.weights import inference_copy
 
 __all__ = ["Distiller"]
 

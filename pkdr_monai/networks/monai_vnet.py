@@ -7,9 +7,7 @@ import torch.nn.functional as F
 from monai.networks.nets import VNet
 from torch import nn
 
-from pkdr_monai.networks.blocks import STRIDE, crop_to, pad_to_stride
-from pkdr_monai.networks.heads import PatchSelectionHead
-from pkdr_monai.networks.precision import refuse_wrong_gradients
+from pkdr_monai.networks.blocks import STRIDE, PatchSelectionHead, crop_to, pad_to_stride, refuse_wrong_gradients
 
 __all__ = ["MonaiVNet"]
 

@@ -9,13 +9,13 @@ from pkdr_monai.networks.blocks import (
     CONVOLUTIONS,
     KERNEL_SIZE,
     STRIDE,
+    PatchSelectionHead,
     convolutions,
     crop_to,
     pad_to_stride,
+    refuse_wrong_gradients,
     scaling,
 )
-from pkdr_monai.networks.heads import PatchSelectionHead
-from pkdr_monai.networks.precision import refuse_wrong_gradients
 
 __all__ = ["PatchVNet"]
 

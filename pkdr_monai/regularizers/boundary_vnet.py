@@ -6,8 +6,7 @@ import torch
 from torch import nn
 
 from pkdr_monai.networks import PatchVNet
-from pkdr_monai.networks.blocks import CONVOLUTIONS, KERNEL_SIZE, crop_to, scaling
-from pkdr_monai.networks.precision import refuse_wrong_gradients
+from pkdr_monai.networks.blocks import CONVOLUTIONS, KERNEL_SIZE, crop_to, refuse_wrong_gradients, scaling
 
 __all__ = ["BoundaryVNet"]
 

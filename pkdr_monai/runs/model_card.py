@@ -68,7 +68,7 @@ class ModelCard:
         name: name of its run.
         modalities: what it sees, in the project's order.
         network: its class and constructor arguments, as
-            :func:`~pkdr_monai.networks.description.describe_network` writes them.
+            :func:`~pkdr_monai.networks.weights.describe_network` writes them.
         spacing: voxel size that it works in, mm.
         roi_size: window that it was trained on, voxels.
         label_scheme: scheme of the labels that it learnt from.

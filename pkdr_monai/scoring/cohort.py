@@ -9,9 +9,8 @@ from typing import Any
 
 from pkdr_monai.data.names import output_key
 from pkdr_monai.errors import InputError, some
-from pkdr_monai.et_rule import check_et_rule
 from pkdr_monai.files import file_hash
-from pkdr_monai.regions import scheme_labels
+from pkdr_monai.regions import check_et_rule, scheme_labels
 from pkdr_monai.scoring.case import check_grids, score_case
 from pkdr_monai.scoring.label_maps import find_predictions, find_truths
 

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from pkdr_monai.errors import InputError
-from pkdr_monai.networks.precision import refuse_wrong_gradients
+from pkdr_monai.networks.blocks import refuse_wrong_gradients
 
 
 @pytest.mark.parametrize(("kernel_size", "side"), [(3, 32), (5, 64)])
