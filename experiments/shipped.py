@@ -11,7 +11,7 @@ import torch
 
 from experiments.steps import ROOT
 from pkdr_monai.data.cases import Case
-from pkdr_monai.inference.engine import choose_engine
+from pkdr_monai.inference.backends import choose_engine
 from pkdr_monai.inference.postprocessing import binary_regions
 from pkdr_monai.inference.predictor import Predictor, load_predictor, scan_probabilities
 from pkdr_monai.inference.scans import Scan

@@ -1,10 +1,9 @@
 """Segment scans with trained models: find both, run them fast on a CPU, and say what the result is worth."""
 
 from pkdr_monai.inference.backends import Backend, TorchBackend
-from pkdr_monai.inference.cohort import predict
+from pkdr_monai.inference.cohort import Shard, predict
 from pkdr_monai.inference.scans import Scan, find_scans
 from pkdr_monai.inference.settings import Settings
-from pkdr_monai.inference.shards import Shard
 from pkdr_monai.runs.models import choose_models, find_models
 
 __all__ = [

@@ -13,7 +13,7 @@ import torch
 
 from pkdr_monai.data.headers import read_once
 from pkdr_monai.errors import plain_error_in
-from pkdr_monai.inference.engine import Engine, choose_engine
+from pkdr_monai.inference.backends import Engine, choose_engine
 from pkdr_monai.inference.predictor import Predictor, load_predictor, scan_probabilities
 from pkdr_monai.inference.records import (
     RECORD,

@@ -14,8 +14,7 @@ from torch import nn
 from pkdr_monai.data.preprocessing import IMAGE, preprocessing
 from pkdr_monai.errors import InputError
 from pkdr_monai.files import file_hash
-from pkdr_monai.inference.backends import Backend, TorchBackend
-from pkdr_monai.inference.engine import Engine, open_export
+from pkdr_monai.inference.backends import Backend, Engine, TorchBackend, open_export
 from pkdr_monai.inference.scans import Scan
 from pkdr_monai.inference.settings import Settings
 from pkdr_monai.inference.windows import brain_probabilities
@@ -53,7 +52,7 @@ def load_predictor(card: ModelCard, engine: Engine, device: torch.device | str =
 
     Args:
         card: the model's card, read from a disk.
-        engine: as :func:`~pkdr_monai.inference.engine.choose_engine` chose it.
+        engine: as :func:`~pkdr_monai.inference.backends.choose_engine` chose it.
         device: where to compute.
 
     Raises:

@@ -34,7 +34,7 @@ class Settings:
         blend: how windows that overlap are averaged, ``"constant"`` or ``"gaussian"``, which trusts their middles more.
         precision: ``"bfloat16"``, ``"float32"``, or ``"auto"``: bfloat16 where the processor computes in it.
         backend: what computes the network, ``"torch"``, ``"onnx"``, ``"openvino"``, or ``"auto"``: the fastest whose
-            result was checked; see :func:`~pkdr_monai.inference.engine.choose_engine`.
+            result was checked; see :func:`~pkdr_monai.inference.backends.choose_engine`.
         label_scheme: label values to write; ``None`` for those that the model learnt from.
         min_component: connected pieces of a region smaller than this are removed, in mL; 0 removes nothing.
         et_rule: an enhancing tumour of fewer mm³ than this becomes necrosis; 0 leaves it. Probabilities stay.

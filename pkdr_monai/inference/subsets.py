@@ -20,7 +20,7 @@ from pkdr_monai.data.headers import read_once
 from pkdr_monai.data.transforms import LabelToRegionsd, LoadModalitiesd
 from pkdr_monai.errors import InputError
 from pkdr_monai.files import atomic_write
-from pkdr_monai.inference.engine import choose_engine
+from pkdr_monai.inference.backends import choose_engine
 from pkdr_monai.inference.postprocessing import binary_regions
 from pkdr_monai.inference.predictor import Predictor, load_predictor, scan_probabilities
 from pkdr_monai.inference.scans import Scan

@@ -11,7 +11,7 @@ from typing import Any
 import pkdr_monai
 from pkdr_monai.errors import InputError
 from pkdr_monai.files import file_hash, read_json
-from pkdr_monai.inference.engine import EXPORTS
+from pkdr_monai.inference.backends import EXPORTS
 from pkdr_monai.modalities import parse_modalities
 from pkdr_monai.packaging.archive import write_archive
 from pkdr_monai.packaging.checked_exports import checked_exports

@@ -16,8 +16,7 @@ from torch import Tensor, nn
 
 from pkdr_monai.data import inference_items
 from pkdr_monai.files import content_hash, file_hash, read_object, write_json
-from pkdr_monai.inference.backends import TorchBackend, resolve_precision
-from pkdr_monai.inference.engine import EXPORTS, Engine, open_export
+from pkdr_monai.inference.backends import EXPORTS, Engine, TorchBackend, open_export, resolve_precision
 from pkdr_monai.packaging.comparison import BOUNDS, Comparison, compare
 from pkdr_monai.packaging.exports import (
     BACKENDS,

@@ -10,7 +10,7 @@ from typing import Any
 
 from pkdr_monai.errors import InputError
 from pkdr_monai.files import file_hash, read_object
-from pkdr_monai.inference.engine import EXPORTS
+from pkdr_monai.inference.backends import EXPORTS
 from pkdr_monai.networks import read_tensors
 from pkdr_monai.packaging.archive import unpack_archive
 from pkdr_monai.packaging.exports import BACKENDS

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from pkdr_monai.errors import InputError
-from pkdr_monai.inference.shards import Shard
+from pkdr_monai.inference.cohort import Shard
 from pkdr_monai.prepare.dicom_seg import write_dicom_seg
 from pkdr_monai.prepare.study import Prepared, Tell, prepare_study
 from pkdr_monai.runs.models import read_model

@@ -11,8 +11,8 @@ import torch
 
 from pkdr_monai.errors import InputError
 from pkdr_monai.files import file_hash
-from pkdr_monai.inference import engine as module
-from pkdr_monai.inference.engine import Engine, choose_engine
+from pkdr_monai.inference import backends as module
+from pkdr_monai.inference.backends import Engine, choose_engine
 from pkdr_monai.runs.model_card import ModelCard
 
 CPU = torch.device("cpu")

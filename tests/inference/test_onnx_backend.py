@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from pkdr_monai.inference.onnx_backend import OnnxBackend
+from pkdr_monai.inference.backends import OnnxBackend
 from pkdr_monai.networks import PatchVNet
 from pkdr_monai.packaging import export_onnx
 from pkdr_monai.packaging.exports import missing_packages

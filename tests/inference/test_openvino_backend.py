@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from pkdr_monai.inference.openvino_backend import OpenVinoBackend
+from pkdr_monai.inference.backends import OpenVinoBackend
 from pkdr_monai.networks import PatchVNet
 from pkdr_monai.packaging import export_onnx, export_openvino
 from pkdr_monai.packaging.exports import missing_packages

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from pkdr_monai.errors import InputError
-from pkdr_monai.inference.engine import Engine
+from pkdr_monai.inference.backends import Engine
 from pkdr_monai.inference.predictor import load_predictor, scan_probabilities
 from pkdr_monai.inference.scans import Scan
 from pkdr_monai.inference.settings import Settings

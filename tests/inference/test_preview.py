@@ -10,7 +10,7 @@ from matplotlib.colors import to_rgb
 from matplotlib.image import imread
 
 from pkdr_monai.drawing import REGION_COLOURS
-from pkdr_monai.inference.preview import _largest_cut, draw_preview
+from pkdr_monai.inference.results import _largest_cut, draw_preview
 
 
 def test_the_cut_goes_through_the_largest_part() -> None:

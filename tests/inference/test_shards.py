@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from pkdr_monai.files import file_hash
-from pkdr_monai.inference.shards import Shard
+from pkdr_monai.inference.cohort import Shard
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from pkdr_monai.files import file_hash
-from pkdr_monai.inference.engine import Engine
+from pkdr_monai.inference.backends import Engine
 from pkdr_monai.packaging import checked_exports as module
 from pkdr_monai.packaging.checked_exports import checked_exports
 from pkdr_monai.packaging.settings import config_of

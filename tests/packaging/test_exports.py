@@ -8,8 +8,7 @@ import pytest
 import torch
 from monai.data import load_net_with_metadata
 
-from pkdr_monai.inference.onnx_backend import OnnxBackend
-from pkdr_monai.inference.openvino_backend import OpenVinoBackend
+from pkdr_monai.inference.backends import OnnxBackend, OpenVinoBackend
 from pkdr_monai.networks import PatchVNet
 from pkdr_monai.packaging.exports import (
     BACKENDS,
