@@ -4,12 +4,10 @@ A method is a loss that keeps the contract of :mod:`pkdr_monai.losses`, with hea
 config under ``experiments/table1`` that names them. Adding one touches no other file; CONTRIBUTING shows how.
 """
 
-from pkdr_monai.baselines.classes_to_regions import ClassesToRegions
-from pkdr_monai.baselines.descriptor import DescriptorHead
 from pkdr_monai.baselines.kdnet import KDNetLoss
-from pkdr_monai.baselines.pmkl import PMKLLoss
+from pkdr_monai.baselines.pmkl import DescriptorHead, PMKLLoss
 from pkdr_monai.baselines.protokd import ProtoKDLoss
-from pkdr_monai.baselines.softmax import SoftmaxSegmentationLoss
+from pkdr_monai.baselines.softmax import ClassesToRegions, SoftmaxSegmentationLoss
 from pkdr_monai.baselines.uhved import UHVED
 from pkdr_monai.baselines.uhved_loss import UHVEDLoss
 

@@ -6,8 +6,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.nn.modules.loss import _Loss
 
-from pkdr_monai.baselines.convention import Convention, check_convention, supervised_loss
-from pkdr_monai.baselines.softmax import softmax_dice
+from pkdr_monai.baselines.softmax import Convention, check_convention, softmax_dice, supervised_loss
 from pkdr_monai.losses.contract import Prediction, check_weight, predicted, predicted_by_both, weighted_sum
 from pkdr_monai.losses.inputs import at_least_float32, check_positive, check_same_shape, full_precision, plain
 from pkdr_monai.losses.pixel_kd import sigmoid_distillation

@@ -1,21 +1,29 @@
-"""Four exclusive classes instead of three nested regions, as ProtoKD's lineage trains on; PMKL's code has five."""
+"""Networks with a softmax over classes: their loss, their conventions, and the way to regions."""
 
 from __future__ import annotations
 
+from typing import Literal, get_args
+
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn.modules.loss import _Loss
 
 from pkdr_monai.losses.inputs import at_least_float32, plain
+from pkdr_monai.losses.segmentation import segmentation_loss
 from pkdr_monai.regions import regions_to_label
 
 __all__ = [
     "CLASSES",
+    "ClassesToRegions",
+    "Convention",
     "SoftmaxSegmentationLoss",
+    "check_convention",
+    "class_masks",
     "regions_to_classes",
     "softmax_dice",
     "softmax_segmentation_loss",
+    "supervised_loss",
     "weighted_cross_entropy",
 ]
 
@@ -122,3 +130,96 @@ def softmax_dice(logits: Tensor, target: Tensor) -> Tensor:
     overlap = (probability * target).sum(each_class)  # (C,)
     size = probability.square().sum(each_class) + target.square().sum(each_class)  # (C,)
     return (1 - (2 * overlap + SMOOTH) / (size + SMOOTH)).mean()
+
+
+Convention = Literal["regions", "softmax"]
+"""``"regions"``: a sigmoid for each of TC, WT, ET, as PKDR. ``"softmax"``: four exclusive classes, as the originals."""
+
+
+def check_convention(loss: str, convention: str) -> Convention:
+    """Return ``convention`` if it names one.
+
+    Raises:
+        ValueError: when it does not.
+    """
+    if convention not in get_args(Convention):
+        known = " or ".join(map(repr, get_args(Convention)))
+        raise ValueError(f"{loss} expects convention to be {known}, but it is {convention!r}.")
+    return convention  # type: ignore[return-value]
+
+
+def supervised_loss(logits: Tensor, label: Tensor, convention: Convention) -> Tensor:
+    """Compare a segmentation with its label: Eq. 8 for regions, weighted cross-entropy and Dice for classes.
+
+    Args:
+        logits: ``(B, 3, X, Y, Z)`` for regions, ``(B, 4, X, Y, Z)`` for classes.
+        label: regions, ``(B, 3, X, Y, Z)``.
+    """
+    if convention == "regions":
+        return segmentation_loss(logits, label)
+    return softmax_segmentation_loss(logits, label)
+
+
+def class_masks(label: Tensor, convention: Convention) -> Tensor:
+    """Return the voxels of each class: each region and then each complement, or each of the four classes.
+
+    Args:
+        label: regions, ``(B, 3, X, Y, Z)``.
+
+    Returns:
+        Bool, ``(B, K, X, Y, Z)``, with K = 6 for regions and 4 for classes.
+
+    Example:
+        >>> label = torch.tensor([0.0, 1.0, 0.0]).reshape(1, 3, 1, 1, 1)  # oedema
+        >>> [class_masks(label, convention).int().flatten().tolist() for convention in ("regions", "softmax")]
+        [[0, 1, 0, 1, 0, 1], [0, 0, 1, 0]]
+    """
+    if convention == "regions":
+        inside = plain(label) > 0
+        return torch.cat([inside, ~inside], 1)
+    return F.one_hot(regions_to_classes(label), len(CLASSES)).movedim(-1, 1).bool()
+
+
+class ClassesToRegions(nn.Module):
+    r"""Let a network that was trained with a softmax over four classes be deployed as one of three region sigmoids.
+
+    A region holds several classes, so its probability is the sum of theirs, and its logit the difference of two sums
+    of exponentials in the logarithm:
+
+    .. math::
+        z_{region} = \log \sum_{c \in region} e^{z_c} - \log \sum_{c \notin region} e^{z_c}, \qquad
+        \sigma(z_{region}) = \sum_{c \in region} \mathrm{softmax}(z)_c
+
+    Evaluation, inference and export then take it as any other network. Regions where this exceeds 0.5 are not quite
+    those of the likeliest class: three tumour classes at 0.2 each outweigh a background of 0.4, whose argmax is
+    background.
+
+    Training reads :meth:`features`, in which ``logits`` are the four classes.
+
+    Args:
+        network: network whose output channels are :data:`~pkdr_monai.baselines.softmax.CLASSES`.
+
+    Example:
+        >>> from pkdr_monai.networks import PatchVNet
+        >>> network = ClassesToRegions(PatchVNet(1, out_channels=4, init_filters=2)).eval()
+        >>> image = torch.zeros(1, 1, 16, 16, 16)
+        >>> tuple(network(image).shape), tuple(network.features(image)["logits"].shape)
+        ((1, 3, 16, 16, 16), (1, 4, 16, 16, 16))
+    """
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Return the logits of TC, WT and ET, ``(B, 3, X, Y, Z)``, from an image, ``(B, M, X, Y, Z)``."""
+        background, ncr, ed, et = self.network(x).float().unbind(1)
+        core = torch.logaddexp(ncr, et)
+        tc = core - torch.logaddexp(background, ed)
+        wt = torch.logaddexp(core, ed) - background
+        et = et - torch.logaddexp(torch.logaddexp(background, ncr), ed)
+        return torch.stack([tc, wt, et], 1)
+
+    def features(self, x: torch.Tensor) -> dict[str, torch.Tensor]:
+        """Return what the wrapped network's own ``features`` does; ``logits`` are ``(B, 4, X, Y, Z)``."""
+        return self.network.features(x)  # type: ignore[operator]

@@ -7,8 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.nn.modules.loss import _Loss
 
-from pkdr_monai.baselines.uhved_coders import LEVELS
-from pkdr_monai.baselines.uhved_fusion import subset_divergence
+from pkdr_monai.baselines.uhved import LEVELS, subset_divergence
 from pkdr_monai.losses.contract import Prediction, check_weight, predicted, weighted_sum
 from pkdr_monai.losses.inputs import at_least_float32, check_same_shape
 from pkdr_monai.losses.segmentation import segmentation_loss
@@ -24,7 +23,7 @@ class UHVEDLoss(_Loss):
 
     :math:`\hat x` are the images redrawn from the subset of modalities that the step kept; all of them count, the
     missing ones too, averaged over batch, modalities and voxels. :math:`D_l` is the divergence between what the subsets
-    of the modalities believe at level :math:`l`, :func:`~pkdr_monai.baselines.uhved_fusion.subset_divergence`. The
+    of the modalities believe at level :math:`l`, :func:`~pkdr_monai.baselines.uhved.subset_divergence`. The
     original's L2 penalty of the weights, 1e-5, is the optimiser's weight decay.
 
     The segmentation term is that of every method compared here (Eq. 8: binary cross-entropy and Dice, summed over three

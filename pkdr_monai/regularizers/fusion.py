@@ -15,7 +15,7 @@ from pkdr_monai.losses import SegmentationLoss
 from pkdr_monai.losses.contract import predicted_by_student
 from pkdr_monai.losses.inputs import at_least_float32, check_same_shape, full_precision
 from pkdr_monai.modalities import MODALITIES, channel_indices
-from pkdr_monai.regularizers.decoder import SkiplessDecoder
+from pkdr_monai.regularizers.vae import SkiplessDecoder
 
 __all__ = ["FusionHead", "FusionLoss", "min_max_scaled"]
 

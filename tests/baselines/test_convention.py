@@ -3,8 +3,13 @@ from __future__ import annotations
 import pytest
 import torch
 
-from pkdr_monai.baselines.convention import check_convention, class_masks, supervised_loss
-from pkdr_monai.baselines.softmax import regions_to_classes, softmax_segmentation_loss
+from pkdr_monai.baselines.softmax import (
+    check_convention,
+    class_masks,
+    regions_to_classes,
+    softmax_segmentation_loss,
+    supervised_loss,
+)
 from pkdr_monai.losses import segmentation_loss
 
 from .conftest import regions

@@ -8,8 +8,8 @@ import torch
 from monai.data import MetaTensor
 
 from pkdr_monai.baselines import KDNetLoss
-from pkdr_monai.baselines.convention import supervised_loss
 from pkdr_monai.baselines.kdnet import bottleneck_kl, soft_target_loss
+from pkdr_monai.baselines.softmax import supervised_loss
 
 from .conftest import Prediction, random_prediction, regions, sigmoid, softmax
 

@@ -8,9 +8,8 @@ import torch
 from monai.data import MetaTensor
 
 from pkdr_monai.baselines import PMKLLoss
-from pkdr_monai.baselines.convention import supervised_loss
 from pkdr_monai.baselines.pmkl import descriptor_contrast, regularized_kd
-from pkdr_monai.baselines.softmax import regions_to_classes
+from pkdr_monai.baselines.softmax import regions_to_classes, supervised_loss
 
 from .conftest import Prediction, random_prediction, regions, sigmoid, softmax
 

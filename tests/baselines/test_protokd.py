@@ -8,9 +8,8 @@ import torch
 from monai.data import MetaTensor
 
 from pkdr_monai.baselines import ProtoKDLoss
-from pkdr_monai.baselines.convention import class_masks, supervised_loss
-from pkdr_monai.baselines.protokd import mean_kl
-from pkdr_monai.baselines.prototypes import prototype_loss
+from pkdr_monai.baselines.protokd import mean_kl, prototype_loss
+from pkdr_monai.baselines.softmax import class_masks, supervised_loss
 
 from .conftest import Prediction, random_prediction, regions, sigmoid, softmax
 

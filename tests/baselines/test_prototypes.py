@@ -6,8 +6,8 @@ import math
 import pytest
 import torch
 
-from pkdr_monai.baselines.convention import class_masks
-from pkdr_monai.baselines.prototypes import check_missing_class, prototype_loss, prototype_similarity
+from pkdr_monai.baselines.protokd import check_missing_class, prototype_loss, prototype_similarity
+from pkdr_monai.baselines.softmax import class_masks
 
 from ..losses.conftest import Watch
 from .conftest import regions

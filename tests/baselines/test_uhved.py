@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from pkdr_monai.baselines import UHVED, UHVEDLoss
-from pkdr_monai.baselines.uhved_fusion import product_of_gaussians
+from pkdr_monai.baselines.uhved import product_of_gaussians
 from pkdr_monai.errors import InputError
 from pkdr_monai.modalities import MODALITIES, channel_indices
 from pkdr_monai.networks.any_subset import draw_subset

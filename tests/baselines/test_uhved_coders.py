@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from pkdr_monai.baselines.uhved_coders import LEVELS, LatentDecoder, ModalityEncoder
+from pkdr_monai.baselines.uhved import LEVELS, LatentDecoder, ModalityEncoder
 
 
 def codes(init_filters: int, side: int = 16) -> list[torch.Tensor]:

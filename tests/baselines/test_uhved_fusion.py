@@ -9,8 +9,8 @@ import pytest
 import torch
 from torch.distributions import Normal, kl_divergence
 
-from pkdr_monai.baselines import uhved_fusion
-from pkdr_monai.baselines.uhved_fusion import (
+from pkdr_monai.baselines import uhved as uhved_fusion
+from pkdr_monai.baselines.uhved import (
     gaussian_divergence,
     natural_parameters,
     product_of_gaussians,

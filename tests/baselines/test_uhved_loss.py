@@ -9,7 +9,7 @@ import torch
 from monai.data import MetaTensor
 
 from pkdr_monai.baselines import UHVED, UHVEDLoss
-from pkdr_monai.baselines.uhved_fusion import subset_divergence
+from pkdr_monai.baselines.uhved import subset_divergence
 from pkdr_monai.losses import SegmentationLoss
 from pkdr_monai.networks import Distiller
 

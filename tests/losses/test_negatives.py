@@ -3,8 +3,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from pkdr_monai.losses import negatives
-from pkdr_monai.losses.negatives import negative_logsumexp
+from pkdr_monai.losses import patch_contrastive as negatives
+from pkdr_monai.losses.patch_contrastive import negative_logsumexp
 
 COUNTS = [(1, 5), (0, 3), (6, 12), (11, 12), (4, 4), (2, 7)]  # of the foreground in either volume of 12 patches
 

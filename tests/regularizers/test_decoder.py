@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from pkdr_monai.networks import PatchVNet
-from pkdr_monai.regularizers.decoder import SkiplessDecoder
+from pkdr_monai.regularizers.vae import SkiplessDecoder
 
 
 @pytest.mark.parametrize("size", [(16, 32, 16), (17, 24, 31)])
