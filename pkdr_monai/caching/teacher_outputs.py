@@ -9,13 +9,14 @@ from typing import Any
 
 import numpy as np
 import torch
+from monai.engines import PrepareBatch
 from torch import nn
 
 from pkdr_monai.caching.case_cache import Prepare
-from pkdr_monai.data.preprocessing import IMAGE
+from pkdr_monai.data.preprocessing import IMAGE, LABEL
 from pkdr_monai.files import file_hash
 
-__all__ = ["EMBEDDING", "PATCH_LOGITS", "SOFT_TARGET", "TeacherOutputs", "logits_of"]
+__all__ = ["EMBEDDING", "PATCH_LOGITS", "SOFT_TARGET", "CachedTeacherBatch", "TeacherOutputs", "logits_of"]
 
 SOFT_TARGET, PATCH_LOGITS, EMBEDDING = "teacher_soft_target", "teacher_patch_logits", "teacher_embedding"
 LEVELS = 255  # of a probability in a byte; it is rounded by half a level at most, 1/510
@@ -85,3 +86,33 @@ def logits_of(soft_target: torch.Tensor, temperature: float) -> torch.Tensor:
     """
     probability = soft_target.float().clamp(0.5, LEVELS - 0.5) / LEVELS
     return temperature * torch.logit(probability)
+
+
+class CachedTeacherBatch(PrepareBatch):
+    """Give the Distiller the teacher's outputs that were cached with each case, beside image and label.
+
+    Args:
+        temperature: the one that they were softened with.
+    """
+
+    def __init__(self, temperature: float = 10.0) -> None:
+        self.temperature = temperature
+
+    def __call__(
+        self,
+        batchdata: Mapping[str, torch.Tensor],
+        device: str | torch.device | None = None,
+        non_blocking: bool = False,
+        **kwargs: Any,
+    ) -> Any:
+        """Return image, label, no positional arguments, and the teacher's outputs by their name in the Distiller."""
+
+        def moved(key: str) -> torch.Tensor:
+            return batchdata[key].to(device=device, non_blocking=non_blocking, **kwargs)
+
+        teacher = {
+            "logits": logits_of(moved(SOFT_TARGET), self.temperature),
+            "patch_logits": moved(PATCH_LOGITS).float(),
+            "embedding": moved(EMBEDDING).float(),
+        }
+        return moved(IMAGE), moved(LABEL), (), teacher

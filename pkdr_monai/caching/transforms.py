@@ -1,13 +1,16 @@
-"""The transforms that read from a cache: a random crop, and a whole case."""
+"""Crops from the cache as transforms, and the loader that fetches them ahead."""
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections import deque
+from collections.abc import Hashable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from monai.config import KeysCollection
+from monai.data import DataLoader
 from monai.data.utils import get_random_patch
 from monai.transforms import (
     CastToTyped,
@@ -23,14 +26,14 @@ from monai.transforms import (
 )
 from monai.utils import fall_back_tuple
 
-from pkdr_monai.caching.description import describe
+from pkdr_monai.caching.preparation import describe
 from pkdr_monai.caching.teacher_outputs import EMBEDDING, PATCH_LOGITS, SOFT_TARGET
 from pkdr_monai.data.preprocessing import LABEL
 from pkdr_monai.data.transforms import LabelToRegionsd
 from pkdr_monai.errors import InputError
 from pkdr_monai.networks.blocks import STRIDE
 
-__all__ = ["CropCachedd", "LoadCachedd", "reading_crops"]
+__all__ = ["CropCachedd", "LoadCachedd", "PrefetchDataLoader", "reading_crops"]
 
 Data = Mapping[Hashable, Any]
 TEACHER = (SOFT_TARGET, PATCH_LOGITS, EMBEDDING)
@@ -188,3 +191,30 @@ def _on_device(array: Any, device: torch.device | None) -> torch.Tensor:
         )
     part = torch.as_tensor(array).to(device)
     return part.to(torch.float32 if part.is_floating_point() else part.dtype, copy=True)
+
+
+AHEAD = 2  # batches held ready
+END = object()
+
+
+class PrefetchDataLoader(DataLoader):
+    """Load batches ahead, in one thread, in the order and with the randomness of MONAI's ``DataLoader``.
+
+    A thread shares the GPU and the cached cases with the network, which worker processes cannot. MONAI's own
+    ``ThreadDataLoader`` does the same, but when its thread fails, the epoch just ends early, without an error.
+
+    It takes the arguments of MONAI's ``DataLoader``.
+    """
+
+    def __iter__(self) -> Iterator[Any]:  # type: ignore[override]  # as MONAI's own, a generator
+        """Yield the batches of an epoch; what goes wrong in the thread is raised here."""
+        batches = super().__iter__()
+        # as in PyTorch's own pinning thread: the cores are for the network, and the setting is this thread's alone
+        thread = ThreadPoolExecutor(1, initializer=torch.set_num_threads, initargs=(1,))
+        try:
+            waiting = deque(thread.submit(next, batches, END) for _ in range(AHEAD))
+            while (batch := waiting.popleft().result()) is not END:
+                waiting.append(thread.submit(next, batches, END))
+                yield batch
+        finally:
+            thread.shutdown(cancel_futures=True)

@@ -9,7 +9,7 @@ import pytest
 import torch
 from monai.transforms import CastToTyped, Compose, Lambdad, NormalizeIntensityd, Orientationd, RandFlipd, Spacingd
 
-from pkdr_monai.caching.description import describe
+from pkdr_monai.caching.preparation import describe
 from pkdr_monai.errors import InputError
 
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from pkdr_monai.caching import file_hashes
-from pkdr_monai.caching.file_hashes import FileHashes
+from pkdr_monai.caching import case_cache as file_hashes
+from pkdr_monai.caching.case_cache import FileHashes
 from pkdr_monai.errors import InputError
 
 

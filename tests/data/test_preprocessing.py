@@ -9,7 +9,7 @@ import pytest
 import torch
 from monai.bundle import ConfigParser
 
-from pkdr_monai.caching.description import describe
+from pkdr_monai.caching.preparation import describe
 from pkdr_monai.data import inference_items
 from pkdr_monai.data.preprocessing import preprocessing
 from pkdr_monai.phantom import write_cohort
