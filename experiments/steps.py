@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from pkdr_monai.handlers.progress_log import duration
+from pkdr_monai.handlers.progress import duration
 
 __all__ = ["ROOT", "Step", "bundle", "run_steps"]
 

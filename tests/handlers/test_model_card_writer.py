@@ -8,7 +8,7 @@ from pathlib import Path
 from ignite.engine import Engine, Events
 
 from pkdr_monai.handlers import ModelCardWriter
-from pkdr_monai.handlers.model_card_writer import known_card
+from pkdr_monai.handlers.records import known_card
 from pkdr_monai.runs.model_card import Evaluation, ModelCard, file_hash
 
 CARD = ModelCard("student", ("t2",), {"_target_": "x"}, (1.0, 1.0, 1.0), (16, 16, 16))

@@ -7,7 +7,7 @@ import logging
 import pytest
 
 from pkdr_monai.handlers import ProgressLog
-from pkdr_monai.handlers import progress_log as module
+from pkdr_monai.handlers import progress as module
 
 
 def test_each_epoch_is_a_line_with_loss_dice_and_time_left(make_run, caplog: pytest.LogCaptureFixture) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from pkdr_monai.handlers import ProgressPlot
-from pkdr_monai.handlers.progress_plot import draw_history
+from pkdr_monai.handlers.progress import draw_history
 
 PNG = b"\x89PNG"
 
@@ -19,9 +19,7 @@ def test_the_finished_run_has_its_picture(make_run, tmp_path: Path) -> None:
 
 def test_short_epochs_are_not_spent_on_drawing(make_run, tmp_path: Path, monkeypatch) -> None:
     drawn: list[int] = []
-    monkeypatch.setattr(
-        "pkdr_monai.handlers.progress_plot.draw_history", lambda rows, path, title: drawn.append(len(rows))
-    )
+    monkeypatch.setattr("pkdr_monai.handlers.progress.draw_history", lambda rows, path, title: drawn.append(len(rows)))
     run = make_run()
     ProgressPlot(tmp_path / "progress.png").attach(run.trainer)
     run.go(5)

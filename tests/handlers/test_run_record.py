@@ -78,7 +78,7 @@ def test_a_record_that_cannot_be_written_does_not_hide_what_went_wrong(make_run,
 
     @run.trainer.on(Events.EPOCH_COMPLETED)
     def _fail() -> None:
-        monkeypatch.setattr("pkdr_monai.handlers.run_record.write_json", fail)
+        monkeypatch.setattr("pkdr_monai.handlers.records.write_json", fail)
         raise RuntimeError("the first error")
 
     with pytest.raises(RuntimeError, match="the first error"):

@@ -60,7 +60,7 @@ def test_a_write_that_dies_leaves_the_last_whole_checkpoint(make_run, tmp_path: 
         file.write(b"half a checkpoint")
         raise KilledError
 
-    monkeypatch.setattr("pkdr_monai.handlers.training_checkpoint.torch.save", die_half_way)
+    monkeypatch.setattr("pkdr_monai.handlers.checkpoint.torch.save", die_half_way)
     resumed = make_run(resume=True)
     with pytest.raises(KilledError):
         resumed.go(4)

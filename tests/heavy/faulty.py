@@ -19,7 +19,7 @@ from monai.engines import SupervisedEvaluator, SupervisedTrainer
 
 from pkdr_monai.cli import main
 from pkdr_monai.files import atomic_write
-from pkdr_monai.handlers import training_checkpoint
+from pkdr_monai.handlers import checkpoint as training_checkpoint
 from pkdr_monai.inference import case_runner, results
 
 TARGET = Path(os.environ.get("PKDR_FAULT_TARGET", ""))  # the file or folder that a fault is about

@@ -1,4 +1,4 @@
-"""Everything a run needs to continue after it was killed, and the network that it is all for."""
+"""A training's state on disk: the checkpoint that resumes it exactly, and weights that are loaded into a network."""
 
 from __future__ import annotations
 
@@ -19,9 +19,11 @@ from torch.optim.lr_scheduler import LRScheduler
 from pkdr_monai.arguments import switch
 from pkdr_monai.errors import InputError
 from pkdr_monai.files import atomic_write
-from pkdr_monai.networks import begin_from, read_tensors
+from pkdr_monai.modalities import channel_indices
+from pkdr_monai.networks import begin_from, load_weights, read_tensors
+from pkdr_monai.runs.model_card import ModelCard, card_path
 
-__all__ = ["TrainingCheckpoint"]
+__all__ = ["TrainingCheckpoint", "WeightsLoader"]
 
 CHECKPOINTS = ("checkpoint.pt", "checkpoint_previous.pt")  # the last, and the one before
 logger = logging.getLogger("pkdr_monai")
@@ -175,3 +177,46 @@ def _first_sound(paths: Sequence[Path]) -> tuple[Path, dict[str, Any]]:
 def _write(path: Path, state: dict[str, Any], keep: Path | None = None) -> None:
     with atomic_write(path, keep) as file:
         torch.save(state, file)
+
+
+logger = logging.getLogger("pkdr_monai")
+
+
+class WeightsLoader:
+    """Fill the network from a checkpoint when the engine first starts.
+
+    MONAI's ``CheckpointLoader`` does the same with a stack trace; this one speaks to the person who chose the file.
+
+    Args:
+        network: network to fill.
+        path: a plain state dict of tensors.
+        modalities: what the network sees. Weights whose card says that they serve any subset of their modalities then
+            fill a network of these alone; ``None`` where the network has all that the weights have.
+    """
+
+    def __init__(self, network: nn.Module, path: str | Path, modalities: Sequence[str] | None = None) -> None:
+        self.network = network
+        self.path = path
+        self.modalities = modalities
+        self._loaded = False
+
+    def attach(self, engine: Engine) -> None:
+        """Register with the evaluator."""
+        engine.add_event_handler(Events.STARTED, self)
+
+    def __call__(self, engine: Engine) -> None:
+        """Read the weights.
+
+        Raises:
+            InputError: when the file is absent, damaged or another network's.
+        """
+        if not self._loaded:
+            load_weights(self.network, self.path, self._channels())
+            logger.info("weights: %s", self.path)
+            self._loaded = True
+
+    def _channels(self) -> tuple[int, ...] | None:
+        if self.modalities is None or hasattr(self.network, "available") or not card_path(self.path).is_file():
+            return None
+        card = ModelCard.read(card_path(self.path))
+        return channel_indices(self.modalities, card.network["modalities"]) if card.any_subset else None
