@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from pkdr_monai.comparison.comparisons import Comparison
 from pkdr_monai.comparison.scores import COLUMNS, Scores
+from pkdr_monai.comparison.statistics import Comparison
 from pkdr_monai.comparison.study import Study
 from pkdr_monai.comparison.tables import Table, modality_title
 

@@ -3,9 +3,8 @@
 from pkdr_monai.experiments.cells import Cell, Repository
 from pkdr_monai.experiments.executors import Executor, LocalExecutor, SubmititExecutor
 from pkdr_monai.experiments.plan import Job, make_plan
-from pkdr_monai.experiments.presets import choose_study
 from pkdr_monai.experiments.runner import estimated_seconds, open_jobs, run_plan
-from pkdr_monai.experiments.study import Study
+from pkdr_monai.experiments.study import Study, choose_study
 
 __all__ = [
     "Cell",

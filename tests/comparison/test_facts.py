@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from pkdr_monai.comparison import read_study
-from pkdr_monai.comparison.facts import facts_table, runs_table
+from pkdr_monai.comparison.report import facts_table, runs_table
 from pkdr_monai.files import read_json
 from tests.comparison.conftest import result, save_result
 

@@ -10,7 +10,7 @@ from matplotlib.collections import PathCollection
 from matplotlib.figure import Figure
 
 from pkdr_monai.comparison import read_study, read_tables
-from pkdr_monai.comparison.gallery import gallery
+from pkdr_monai.comparison.figures import gallery
 from tests.comparison.conftest import TABLES, result, save_result
 
 

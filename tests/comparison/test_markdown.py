@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from pkdr_monai.comparison import read_study, read_tables
-from pkdr_monai.comparison.comparisons import compare
 from pkdr_monai.comparison.markdown import comparison_table, folded, markdown_table, published_table, scores_table
+from pkdr_monai.comparison.statistics import compare
 from tests.comparison.conftest import TABLES
 
 

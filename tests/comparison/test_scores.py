@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from pkdr_monai.comparison import group_scores, read_results
-from pkdr_monai.comparison.comparisons import compare
 from pkdr_monai.comparison.scores import COLUMNS, Scores
+from pkdr_monai.comparison.statistics import compare
 from pkdr_monai.errors import InputError
 from pkdr_monai.files import read_json, write_json
 from tests.comparison.conftest import result, save_result

@@ -9,7 +9,7 @@ import torch
 
 from pkdr_monai.comparison import read_results
 from pkdr_monai.experiments import Job, LocalExecutor, Repository, Study, choose_study, make_plan
-from pkdr_monai.experiments.job import _portable
+from pkdr_monai.experiments.executors import _portable
 from pkdr_monai.files import read_json
 from tests.experiments.conftest import ROOT
 
