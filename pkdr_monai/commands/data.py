@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pkdr_monai.arguments import integer, names, switch, triple
-from pkdr_monai.data.folds import fold_file
+from pkdr_monai.data.splits import fold_file
 from pkdr_monai.errors import InputError
 from pkdr_monai.files import read_json, write_json
 from pkdr_monai.modalities import MODALITIES, parse_modalities

@@ -12,7 +12,6 @@ from pkdr_monai.data.cases import Case, Cohort, exclude_cases, find_cases, with_
 from pkdr_monai.data.checks import Progress, check_cases
 from pkdr_monai.data.decathlon import decathlon_keys
 from pkdr_monai.data.entries import data_list_hash, entry_of
-from pkdr_monai.data.folds import split_folds
 from pkdr_monai.data.label_schemes import with_label_scheme
 from pkdr_monai.data.patients import read_patients
 from pkdr_monai.data.problems import refuse_errors
@@ -23,6 +22,7 @@ from pkdr_monai.data.splits import (
     read_split,
     scattered_patients,
     split_cases,
+    split_folds,
 )
 from pkdr_monai.errors import InputError, some
 from pkdr_monai.modalities import MODALITIES
@@ -119,7 +119,7 @@ def make_fold_lists(
         folder: the data set's folder, as downloaded.
         folds: how many; each case is a test case of exactly one.
         seed: chooses the division.
-        validation: patients of each fold that validate; see :func:`pkdr_monai.data.folds.split_folds`.
+        validation: patients of each fold that validate; see :func:`pkdr_monai.data.splits.split_folds`.
         exclude: names of cases to leave out.
         progress: called after each case is checked with the number done and the total.
         label_scheme: as for :func:`make_data_list`.

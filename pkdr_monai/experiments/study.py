@@ -10,7 +10,7 @@ from typing import Any
 
 from pkdr_monai.data import load_data_list, make_data_list, make_fold_lists
 from pkdr_monai.data.checks import Progress
-from pkdr_monai.data.folds import fold_file
+from pkdr_monai.data.splits import fold_file
 from pkdr_monai.errors import InputError
 from pkdr_monai.experiments.cells import PATCH_SIZE
 from pkdr_monai.files import content_hash, read_json, read_object, write_json

@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
+import importlib.util
+import logging
+import os
 import re
+import subprocess
+import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import torch
+from monai.bundle import verify_metadata
+
 from pkdr_monai.errors import InputError
-from pkdr_monai.files import file_hash, read_object
+from pkdr_monai.files import file_hash, read_json, read_object
 from pkdr_monai.inference.backends import EXPORTS
 from pkdr_monai.networks import read_tensors
-from pkdr_monai.packaging.archive import unpack_archive
+from pkdr_monai.packaging.archive import read_large_files, unpack_archive
+from pkdr_monai.packaging.comparison import MAX_LOGIT_DIFFERENCE
 from pkdr_monai.packaging.exports import BACKENDS
-from pkdr_monai.packaging.large_files import read_large_files
-from pkdr_monai.packaging.metadata_schema import check_metadata
-from pkdr_monai.packaging.network_check import check_network, check_torchscript
 
-__all__ = ["verify_bundle"]
+__all__ = ["check_metadata", "check_network", "check_torchscript", "verify_bundle"]
 
 NEEDED = (
     "LICENSE",
@@ -144,3 +150,142 @@ def _check_models(root: Path, hosted: dict[str, Any]) -> None:
                 raise InputError(f"{root.name} has no {name}, which models/{EXPORTS} lists.")
         elif file_hash(root / name) != digest:
             raise InputError(f"{root.name}: {name} is not the file that was checked: its hash differs. Do not use it.")
+
+
+NETWORK = "network_def"
+CONFIGS = ("--meta_file", "configs/metadata.json", "--config_file", "configs/inference.json")
+SHAPE = (32, 16, 33)
+
+
+def check_network(root: Path) -> None:
+    """Check that the network takes and gives what the metadata says, by MONAI's ``verify_net_in_out``.
+
+    Args:
+        root: the bundle's folder.
+
+    Raises:
+        InputError: when it does not, or cannot be built.
+    """
+    _monai(root, "verify_net_in_out", NETWORK, *CONFIGS)
+
+
+def check_torchscript(root: Path) -> None:
+    """Check that MONAI's ``ckpt_export`` exports the weights, and that ``models/model.ts``, if there, gives the same.
+
+    Args:
+        root: the bundle's folder, with ``models/model.pt``.
+
+    Raises:
+        InputError: when the export fails, or the two differ.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "model.ts"
+        weights = ("--ckpt_file", "models/model.pt", "--key_in_ckpt", "")
+        _monai(root, "ckpt_export", NETWORK, "--filepath", str(path), *weights, *CONFIGS)
+        provided = root / "models" / "model.ts"
+        if not provided.is_file():
+            return
+        metadata = read_json(root / "configs" / "metadata.json")
+        channels = metadata["network_data_format"]["inputs"]["image"]["num_channels"]
+        image = torch.randn(1, channels, *SHAPE, generator=torch.Generator().manual_seed(0))
+        difference = (_predict(provided, image) - _predict(path, image)).abs().max()
+    if not difference <= MAX_LOGIT_DIFFERENCE:
+        raise InputError(
+            f"{root.name}: models/model.ts and models/model.pt are not one model: their logits differ by up to "
+            f"{float(difference):.2g}. Build the bundle again."
+        )
+
+
+@torch.inference_mode()
+def _predict(path: Path, image: torch.Tensor) -> torch.Tensor:
+    try:
+        return torch.jit.load(path, map_location="cpu").eval()(image)
+    except RuntimeError as error:
+        first = str(error).strip().splitlines()[0]
+        raise InputError(f"{path.name} is no TorchScript of this network ({first}). Build the bundle again.") from error
+
+
+def _monai(root: Path, check: str, *words: str) -> None:
+    """Run a command of MONAI's in the bundle's folder."""
+    environment = {**os.environ, "PYTHONPATH": str(root), "PYTHONDONTWRITEBYTECODE": "1"}
+    result = subprocess.run(
+        [sys.executable, "-m", "monai.bundle", check, *words],
+        cwd=root,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if result.returncode:
+        last = (result.stderr.strip().splitlines() or ["no message"])[-1]
+        raise InputError(f"{root.name}: MONAI's {check} refused it: {last}")
+
+
+TEXT, TABLE = str, dict
+REQUIRED: dict[str, type] = {
+    "schema": TEXT,
+    "version": TEXT,
+    "changelog": TABLE,
+    "monai_version": TEXT,
+    "pytorch_version": TEXT,
+    "numpy_version": TEXT,
+    "required_packages_version": TABLE,
+    "task": TEXT,
+    "description": TEXT,
+    "authors": TEXT,
+    "copyright": TEXT,
+    "network_data_format": TABLE,
+}
+TENSOR = ("type", "format", "num_channels", "spatial_shape", "dtype", "value_range")
+
+
+def check_metadata(path: str | Path, schema: str | Path | None = None) -> str:
+    """Check ``metadata.json``, offline.
+
+    With the schema's file, MONAI's own ``verify_metadata`` checks the whole. Without it, what the schema requires is
+    looked for: the keys, the kinds of their values, and the description of the network's input and output.
+
+    Args:
+        path: ``metadata.json``.
+        schema: a copy of the file that the key ``schema`` of the metadata names.
+
+    Returns:
+        What was checked, for a person to read.
+
+    Raises:
+        InputError: when the metadata is not as the schema asks.
+    """
+    metadata = read_json(path)
+    if schema is None:
+        _check_required(metadata)
+        return f"the required keys; for the whole check, download {metadata['schema']} and name it with --schema"
+    if importlib.util.find_spec("jsonschema") is None:
+        raise InputError("--schema needs the package jsonschema: pip install jsonschema.")
+    read_json(schema)  # refuses a file that is absent or no JSON: MONAI would try to download it
+    logging.disable(logging.INFO)  # MONAI tells every argument
+    try:
+        verify_metadata(meta_file=str(path), filepath=str(schema), hash_val=file_hash(schema), hash_type="sha256")
+    except ValueError as error:
+        first = str(error).splitlines()[0]
+        raise InputError(f"{Path(path).name} does not keep the schema {schema}: {first}. Repair it.") from error
+    finally:
+        logging.disable(logging.NOTSET)
+    return f"keeps the schema {Path(schema).name}"
+
+
+def _check_required(metadata: Any) -> None:
+    if not isinstance(metadata, dict):
+        raise InputError("metadata.json is no JSON object. Repair it.")
+    for key, kind in REQUIRED.items():
+        if not isinstance(metadata.get(key), kind):
+            noun = "a text" if kind is TEXT else "an object"
+            raise InputError(f"metadata.json does not keep MONAI's schema: expected {noun} under {key!r}. Repair it.")
+    for side, tensor in (("inputs", "image"), ("outputs", "pred")):
+        description = metadata["network_data_format"].get(side)
+        found = description.get(tensor) if isinstance(description, Mapping) else None
+        missing = [key for key in TENSOR if not isinstance(found, Mapping) or key not in found]
+        if missing:
+            where = f"network_data_format/{side}/{tensor}"
+            raise InputError(
+                f"metadata.json does not keep MONAI's schema: expected {missing[0]!r} in {where}. Repair it."
+            )

@@ -11,12 +11,12 @@ from pkdr_monai.modalities import MODALITIES
 from pkdr_monai.phantom.lattice import Array
 from pkdr_monai.phantom.signal import (
     TISSUES,
+    TissueMaps,
     contrast_enhanced_t1,
     inversion_recovery,
     nulling_inversion_time,
     spin_echo,
 )
-from pkdr_monai.phantom.tissue import TissueMaps
 
 __all__ = ["BIAS_FIELDS", "Scanner", "draw_scanner"]
 

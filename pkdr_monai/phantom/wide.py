@@ -14,7 +14,7 @@ from torch.utils.data import Dataset
 
 from pkdr_monai.errors import InputError
 from pkdr_monai.modalities import MODALITIES
-from pkdr_monai.phantom.grid import ImageGrid
+from pkdr_monai.phantom.lattice import ImageGrid
 from pkdr_monai.phantom.wide_case import WIDE_SHAPE, WIDE_SPACING, make_wide_case
 
 __all__ = ["WideCases", "make_wide_case"]

@@ -11,8 +11,7 @@ from pkdr_monai.errors import InputError
 from pkdr_monai.modalities import MODALITIES
 from pkdr_monai.phantom.anatomy import draw_anatomy
 from pkdr_monai.phantom.case import PhantomCase, fullest_tissue
-from pkdr_monai.phantom.grid import ImageGrid
-from pkdr_monai.phantom.lattice import Array, Lattice, fraction_inside
+from pkdr_monai.phantom.lattice import Array, ImageGrid, Lattice, fraction_inside
 from pkdr_monai.phantom.tumour import Tumour, grow_tumour
 from pkdr_monai.phantom.wide_contrast import draw_contrast
 from pkdr_monai.phantom.wide_plan import WidePlan, plan_satellites, plan_wide

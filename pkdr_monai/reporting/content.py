@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 
 from pkdr_monai.regions import REGIONS
-from pkdr_monai.reporting.cells import Cell, Table, number_cell
 from pkdr_monai.reporting.figures import box_plots, reliability_curves, training_curves
 from pkdr_monai.reporting.gallery import Gallery
+from pkdr_monai.reporting.page import Cell, Table, number_cell
 from pkdr_monai.reporting.run import Run, facts
 from pkdr_monai.reporting.scores import METRICS, summarise
 

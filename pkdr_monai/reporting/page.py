@@ -5,8 +5,10 @@ from __future__ import annotations
 import base64
 import gzip
 import hashlib
+import math
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -17,9 +19,63 @@ from markupsafe import Markup
 import pkdr_monai
 from pkdr_monai.errors import InputError
 from pkdr_monai.files import atomic_write
-from pkdr_monai.reporting.cells import number
 
-__all__ = ["VIEWER_LIBRARY", "content_policy", "render", "write_page"]
+__all__ = [
+    "ABSENT",
+    "VIEWER_LIBRARY",
+    "Cell",
+    "Table",
+    "content_policy",
+    "number",
+    "number_cell",
+    "render",
+    "write_page",
+]
+
+ABSENT = "\N{EN DASH}"
+"""Stands where there is no value."""
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A cell: what it shows, what it sorts by (nothing: last), and which part of the page it leads to."""
+
+    text: str
+    value: str
+    link: str = ""
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table; the first cell of each row is the row's name."""
+
+    headings: list[str]
+    rows: list[list[Cell]]
+
+
+def number(value: float | None, decimals: int = 3) -> str:
+    """Write a number, or a dash where there is none.
+
+    Example:
+        >>> number(1234.56, 1), number(float("inf")), number(float("nan")) == ABSENT
+        ('1,234.6', '∞', True)
+    """
+    if value is None or math.isnan(value):
+        return ABSENT
+    return "∞" if math.isinf(value) else f"{value:,.{decimals}f}"
+
+
+def number_cell(value: float | None, decimals: int = 3) -> Cell:
+    """Return the cell of a number; it sorts by all of its digits.
+
+    Example:
+        >>> number_cell(1234.56, 1), number_cell(None).value
+        (Cell(text='1,234.6', value='1234.56', link=''), '')
+    """
+    if value is None or math.isnan(value):
+        return Cell(number(value), "")
+    return Cell(number(value, decimals), "Infinity" if math.isinf(value) else repr(float(value)))
+
 
 FOLDER = Path(__file__).parent
 STYLE, VIEWER_LIBRARY = "assets/page.css", "vendor/niivue.umd.js.gz"

@@ -5,7 +5,7 @@ import random
 import pytest
 
 from pkdr_monai.data.cases import Case
-from pkdr_monai.data.folds import split_folds
+from pkdr_monai.data.splits import split_folds
 from pkdr_monai.errors import InputError
 
 FEW = [Case(f"H{n}", {}, grade="HGG") for n in range(22)] + [Case(f"L{n}", {}, grade="LGG") for n in range(2)]

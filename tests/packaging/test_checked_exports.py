@@ -11,8 +11,8 @@ import torch
 from pkdr_monai.files import file_hash
 from pkdr_monai.inference.backends import Engine
 from pkdr_monai.packaging import checked_exports as module
+from pkdr_monai.packaging.build import config_of
 from pkdr_monai.packaging.checked_exports import checked_exports
-from pkdr_monai.packaging.settings import config_of
 from pkdr_monai.packaging.trained_model import read_trained_model
 
 from .conftest import CHECK_SHAPE, SOURCE

@@ -6,7 +6,7 @@ import pytest
 
 from pkdr_monai.errors import InputError
 from pkdr_monai.files import file_hash
-from pkdr_monai.packaging.large_files import large_files_page, read_large_files
+from pkdr_monai.packaging.archive import large_files_page, read_large_files
 
 
 def test_what_is_written_is_read(tmp_path: Path) -> None:

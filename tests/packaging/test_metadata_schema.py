@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from pkdr_monai.errors import InputError
-from pkdr_monai.packaging.metadata_schema import REQUIRED, check_metadata
+from pkdr_monai.packaging.verify import REQUIRED, check_metadata
 
 from .conftest import SOURCE
 

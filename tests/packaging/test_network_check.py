@@ -8,9 +8,9 @@ import torch
 
 from pkdr_monai.errors import InputError
 from pkdr_monai.networks import PatchVNet
-from pkdr_monai.packaging import network_check
+from pkdr_monai.packaging import verify as network_check
 from pkdr_monai.packaging.exports import export_torchscript
-from pkdr_monai.packaging.network_check import check_network, check_torchscript
+from pkdr_monai.packaging.verify import check_network, check_torchscript
 
 
 @pytest.mark.slow

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from monai.bundle import ConfigParser
 
-from pkdr_monai.packaging.settings import config_of, mark_demonstration, metadata_of, weights_page
+from pkdr_monai.packaging.build import config_of, mark_demonstration, metadata_of, weights_page
 from pkdr_monai.packaging.trained_model import read_trained_model
 
 from .conftest import SOURCE, write_run

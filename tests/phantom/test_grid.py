@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from pkdr_monai.errors import InputError
-from pkdr_monai.phantom.grid import SHAPE, SPACING, ImageGrid
+from pkdr_monai.phantom.lattice import SHAPE, SPACING, ImageGrid
 
 
 def test_the_affine_is_brats_2018s():

@@ -4,8 +4,7 @@ import numpy as np
 import pytest
 
 from pkdr_monai.phantom.scanner import Scanner, draw_scanner
-from pkdr_monai.phantom.signal import TISSUES
-from pkdr_monai.phantom.tissue import TissueMaps
+from pkdr_monai.phantom.signal import TISSUES, TissueMaps
 
 SCANNERS = pytest.mark.parametrize("seed", range(24))
 

@@ -2,8 +2,7 @@ import numpy as np
 import pytest
 
 from pkdr_monai.phantom.lattice import Lattice
-from pkdr_monai.phantom.signal import TISSUES
-from pkdr_monai.phantom.tissue import TissueMaps, draw_tissue_maps
+from pkdr_monai.phantom.signal import TISSUES, TissueMaps, draw_tissue_maps
 
 LATTICE = Lattice(node_mm=9.0)
 COUNT = int(np.prod(LATTICE.shape))

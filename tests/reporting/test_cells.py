@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from pkdr_monai.reporting.cells import ABSENT, number, number_cell
+from pkdr_monai.reporting.page import ABSENT, number, number_cell
 
 
 @pytest.mark.parametrize("value", [None, math.nan])
