@@ -179,9 +179,6 @@ def _write(path: Path, state: dict[str, Any], keep: Path | None = None) -> None:
         torch.save(state, file)
 
 
-logger = logging.getLogger("pkdr_monai")
-
-
 class WeightsLoader:
     """Fill the network from a checkpoint when the engine first starts.
 
