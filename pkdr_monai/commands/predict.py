@@ -25,9 +25,11 @@ CASES_FAILED_EXIT_CODE = 1
     save_probabilities=switch,
     uncertainty=switch,
     force=switch,
+    strict=switch,
     quiet=switch,
     json=switch,
     dicom_seg=switch,
+    bids=switch,
 )
 def predict(
     *inputs: str,
@@ -51,12 +53,14 @@ def predict(
     save_probabilities: bool = False,
     uncertainty: bool = False,
     force: bool = False,
+    strict: bool = False,
     geometry: str = "header",
     device: str | None = None,
     quiet: bool = False,
     json: bool = False,
     brain_mask: str | None = None,
     dicom_seg: bool = False,
+    bids: bool = False,
 ) -> None:
     """Segment the tumour of one scan, or of a folder of them. Research software, not a medical device.
 
@@ -89,15 +93,18 @@ def predict(
         save_probabilities: write the probability of each region.
         uncertainty: write the entropy of each region's probability, in bit.
         force: segment a scan that does not look like a whole, skull-stripped brain.
+        strict: refuse an image that looks like another modality than it is given as, or whose sidecar says that it is.
         geometry: sform, qform or pixdim: what counts of a header that states two; default: refuse such a header.
         device: cpu or cuda; default: a GPU where there is one.
         quiet: write nothing to the terminal but errors.
         json: write run.json to the standard output instead of text.
         brain_mask: of a DICOM study: NIfTI file that is not 0 in the brain, as in pkdr prepare.
         dicom_seg: of a DICOM study: write <case>_seg.dcm, a DICOM Segmentation of the three regions.
+        bids: write the label maps as a BIDS derivative too, in OUT/bids.
     """
     from pkdr_monai.inference import Settings, Shard
     from pkdr_monai.inference import predict as segment
+    from pkdr_monai.inference.bids import write_derivative
     from pkdr_monai.prepare import holds_dicom, segment_study
     from pkdr_monai.system import keep_freed_memory
 
@@ -115,6 +122,7 @@ def predict(
         save_probabilities=save_probabilities,
         uncertainty=uncertainty,
         force=force,
+        strict=strict,
         geometry=geometry,
     )
     keep_freed_memory()
@@ -152,6 +160,8 @@ def predict(
         record = run(inputs, named, output)
     if Shard.of_this_process().rank:
         return  # the first process speaks for all
+    if bids:
+        tell(f"BIDS derivative in {write_derivative(output, record['cases'])}")
     if json:
         echo(json_format.dumps(record, indent=2))
     failed = [case for case in record["cases"] if case["status"] == "failed"]

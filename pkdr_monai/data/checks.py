@@ -12,7 +12,7 @@ from pkdr_monai.data.grids import differing_grids, read_headers
 from pkdr_monai.data.headers import Header, UnreadableError, read_voxels
 from pkdr_monai.data.label_schemes import cohort_label_problems, label_values
 from pkdr_monai.data.problems import Problem, errors_among
-from pkdr_monai.data.voxels import image_problems, joint_problems, label_problems
+from pkdr_monai.data.voxels import image_problems, joint_problems, label_problems, likeness_problems
 from pkdr_monai.errors import InputError
 from pkdr_monai.modalities import MODALITIES
 from pkdr_monai.regions import scheme_labels, whole_labels
@@ -34,6 +34,7 @@ def check_cases(
     whole_cohort: bool = True,
     force: bool = False,
     incomplete: bool = False,
+    strict: bool = False,
 ) -> list[Problem]:
     """Check cases, from missing files to labels outside the brain. A broken file is a problem, never an exception.
 
@@ -48,6 +49,8 @@ def check_cases(
         whole_cohort: whether ``cases`` are all there are, so that what none of them has is worth a warning.
         force: whether a scan that does not look like a whole, skull-stripped brain is a warning instead of an error.
         incomplete: whether a case may lack some of the modalities.
+        strict: whether an image that looks like another modality than it is given as, or whose sidecar says that it is
+            one, is an error instead of a warning.
 
     Returns:
         Everything found, in the order of the cases; errors stand in the way of training, warnings do not.
@@ -68,12 +71,13 @@ def check_cases(
         needed = (tuple(files) or modalities) if incomplete else modalities
         if case.label is not None:
             files["label"] = case.label
-        problems += _absent_files(case, needed, need_label)
+        problems += _absent_files(case, needed, need_label, strict)
         headers, unreadable = read_headers(case, folder, files)
         differing = list(differing_grids(case, headers))
         problems += unreadable + differing
         if voxels:
-            problems += _check_voxels(case, folder, headers, values, found, one_grid=not differing, force=force)
+            one_grid = not differing
+            problems += _check_voxels(case, folder, headers, values, found, one_grid, force=force, strict=strict)
         if progress is not None:
             progress(done, len(cases))
     if whole_cohort:
@@ -81,7 +85,7 @@ def check_cases(
     return problems
 
 
-def _absent_files(case: Case, modalities: Sequence[str], need_label: bool) -> Iterator[Problem]:
+def _absent_files(case: Case, modalities: Sequence[str], need_label: bool, strict: bool) -> Iterator[Problem]:
     """Yield the files that a case lacks, and those that it has twice."""
     where = str(PurePosixPath(next(iter(case.files.values()), "")).parent)
     wanted = (*modalities, "label") if need_label else tuple(modalities)
@@ -93,7 +97,9 @@ def _absent_files(case: Case, modalities: Sequence[str], need_label: bool) -> It
         yield Problem(case.name, path, name.reason, "rename it, or move it out of the data set")
     for path, what in case.notes:
         if path in (case.files.get(content) for content in wanted):
-            yield Problem(case.name, path, what, "rename the file, or repair its sidecar", "warning")
+            yield Problem(
+                case.name, path, what, "rename the file, or repair its sidecar", "error" if strict else "warning"
+            )
     for content, path in case.duplicates:
         if content in wanted:
             what = f"a second {content} file, beside {case.files[content]}"
@@ -109,6 +115,7 @@ def _check_voxels(
     found: list[frozenset[int]],
     one_grid: bool,
     force: bool,
+    strict: bool,
 ) -> list[Problem]:
     """Check the voxels of the files with a sound header: each by itself, and together where they have one grid.
 
@@ -137,6 +144,8 @@ def _check_voxels(
         label = _whole_or_none(label)
         if label is not None and not faults:
             found.append(label_values(label))
+    affines = {modality: headers[modality].affine for modality in sound}
+    problems += likeness_problems(case, sound, affines, strict)
     if sound and one_grid:
         voxel_volume = next(iter(headers.values())).voxel_volume
         problems += joint_problems(case, sound, label, values["et"], voxel_volume)

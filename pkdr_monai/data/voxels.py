@@ -9,12 +9,13 @@ from typing import Literal
 import numpy as np
 
 from pkdr_monai.data.cases import Case
+from pkdr_monai.data.likeness import doubtful_modalities, doubtful_size, image_features
 from pkdr_monai.data.problems import Problem
 from pkdr_monai.data.scan_content import Finding, scan_findings
 from pkdr_monai.errors import InputError
 from pkdr_monai.regions import HEALTHY_FOLDER, LABEL_SCHEMES, meaning_of, schemes_with, whole_labels
 
-__all__ = ["image_findings", "image_problems", "joint_problems", "label_problems"]
+__all__ = ["image_findings", "image_problems", "joint_problems", "label_problems", "likeness_problems"]
 
 # Measured on 24 cases of BraTS 2018: at most 0.01 % of a label lies outside the brain; a modality shows at least 98.8 %
 # of the brain, the cropped FLAIR of one case 66 %.
@@ -58,6 +59,29 @@ def image_findings(image: np.ndarray, affine: np.ndarray) -> Iterator[Finding]:
         yield Finding("is 0 everywhere", "replace it by the right file")
     else:
         yield from scan_findings(image, affine)
+
+
+def likeness_problems(
+    case: Case, images: Mapping[str, np.ndarray], affines: Mapping[str, np.ndarray], strict: bool = False
+) -> Iterator[Problem]:
+    """Yield images that look like another modality than they are given as, and a brain of an unusual size.
+
+    Args:
+        case: the case.
+        images: modality to sound volume, ``(X, Y, Z)``; 0 outside the brain.
+        affines: voxel index to position in mm by modality, ``(4, 4)`` each.
+        strict: whether a doubtful modality is an error.
+    """
+    features = {modality: image_features(image, affines[modality]) for modality, image in images.items()}
+    for doubt in doubtful_modalities(features):
+        where, severity = case.modalities[doubt.modalities[0]], "error" if strict else "warning"
+        fix = "look at it, and say what it is, such as with --flair FILE of pkdr predict"
+        yield Problem(case.name, where, doubt.what, fix, severity)  # type: ignore[arg-type]
+    for modality in [modality for modality, measured in features.items() if measured is not None][:1]:
+        size = doubtful_size(images[modality], affines[modality])
+        if size:
+            fix = "expect less of the result, and check that the brain is whole and its mask right"
+            yield Problem(case.name, case.modalities[modality], f"{modality} {size}", fix, "warning")
 
 
 def label_problems(case: Case, label: np.ndarray, values: Mapping[str, int]) -> Iterator[Problem]:

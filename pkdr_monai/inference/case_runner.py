@@ -100,13 +100,14 @@ class CaseRunner:
         seen = tuple(modality for modality in scan.modalities if any(modality in card.modalities for card in cards))
         inputs = case_inputs(scan, seen)
         key = case_key(inputs, cards, self.settings, [str(self._engine(card)) for card in cards])
-        folder = self.output / scan.name
+        folder, scheme = self.output / scan.name, self.settings.label_scheme or cards[0].label_scheme
         record = finished_record(folder, key)
         if record is not None:
             self.tell(f"{scan.name}: done before, {describe_volumes(record['volumes_ml'])}")
-            return {"status": "skipped", "outputs": record["outputs"], "volumes_ml": record["volumes_ml"]}
+            known = {name: record[name] for name in ("outputs", "volumes_ml")}
+            return {"status": "skipped", "label_scheme": scheme, **known}
         with read_once():
-            warnings = check_scan(scan, seen, self.settings.force)
+            warnings = check_scan(scan, seen, self.settings.force, self.settings.strict)
             for warning in warnings:
                 self.tell(f"warning: {warning}")
             probabilities = scan_probabilities(scan, [self._predictor(card) for card in cards], self.settings)
@@ -116,7 +117,7 @@ class CaseRunner:
         content["seconds"] = round(time.monotonic() - begun, 1)
         write_record(folder / RECORD, {"case": scan.name, "key": key, "inputs": inputs, **content, "note": NOTE})
         self.tell(f"{scan.name}: {describe_volumes(content['volumes_ml'])}; {content['seconds']:g} s, in {folder}")
-        return {"status": "done", **content}
+        return {"status": "done", "label_scheme": scheme, **content}
 
     def _predictor(self, card: ModelCard) -> Predictor:
         model = _model(card)

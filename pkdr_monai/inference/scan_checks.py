@@ -12,13 +12,14 @@ from pkdr_monai.inference.scans import Scan
 __all__ = ["check_scan", "refuse_two_candidates"]
 
 
-def check_scan(scan: Scan, modalities: Sequence[str], force: bool = False) -> list[str]:
+def check_scan(scan: Scan, modalities: Sequence[str], force: bool = False, strict: bool = False) -> list[str]:
     """Check what a model is about to see of a scan.
 
     Args:
         scan: the scan.
         modalities: what the model sees of it.
         force: take a scan that does not look like a whole, skull-stripped brain.
+        strict: refuse an image that looks like another modality than it is given as, or whose sidecar says that it is.
 
     Returns:
         What a person should look at, one sentence each.
@@ -26,7 +27,8 @@ def check_scan(scan: Scan, modalities: Sequence[str], force: bool = False) -> li
     Raises:
         InputError: with the first thing that is wrong, in one sentence.
     """
-    problems = check_cases([scan.case], scan.folder, "brats2018", modalities, need_label=False, force=force)
+    case, folder = scan.case, scan.folder
+    problems = check_cases([case], folder, "brats2018", modalities, need_label=False, force=force, strict=strict)
     for problem in errors_among(problems):
         raise InputError(_sentence(problem))
     return [_sentence(problem) for problem in problems]

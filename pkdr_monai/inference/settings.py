@@ -18,6 +18,9 @@ CHOICES = {
     "backend": ("auto", "torch", "onnx", "openvino"),
 }
 
+LATER = ("et_rule", "strict")
+"""Settings that came after others, and are off unless somebody asks for them."""
+
 
 @dataclass(frozen=True)
 class Settings:
@@ -41,6 +44,7 @@ class Settings:
         save_probabilities: write the probability of each region.
         uncertainty: write the entropy of each region's probability.
         force: segment a scan that does not look like a whole, skull-stripped brain.
+        strict: refuse an image that looks like another modality than it is given as, or whose sidecar says that it is.
         geometry: what of a header counts, one of :data:`pkdr_monai.data.geometry.GEOMETRIES`.
 
     Raises:
@@ -64,6 +68,7 @@ class Settings:
     save_probabilities: bool = False
     uncertainty: bool = False
     force: bool = False
+    strict: bool = False
     geometry: str = "header"
 
     def __post_init__(self) -> None:
@@ -80,9 +85,8 @@ class Settings:
             scheme_labels(self.label_scheme)
 
     def as_dict(self) -> dict[str, Any]:
-        """Return the settings as plain data; the ET rule only where it is on.
+        """Return the settings as plain data; those of :data:`LATER` only where they are on.
 
-        What is hashed as a case's key is this: results from before there was a rule stay valid.
+        What is hashed as a case's key is this: results from before there were such settings stay valid.
         """
-        settings = asdict(self)
-        return settings if self.et_rule else {name: value for name, value in settings.items() if name != "et_rule"}
+        return {name: value for name, value in asdict(self).items() if value or name not in LATER}
