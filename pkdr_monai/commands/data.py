@@ -30,7 +30,7 @@ class Data:
         pkdr data split MICCAI_BraTS_2018_Data_Training --output brats2018.json
     """
 
-    @verb(exclude=names, force=switch)
+    @verb(exclude=names, force=switch, incomplete=switch)
     def check(
         self,
         dataset_dir: str,
@@ -42,6 +42,7 @@ class Data:
         geometry: str = "header",
         force: bool = False,
         modality: str | None = None,
+        incomplete: bool = False,
     ) -> None:
         """Check every case of a data set: missing and broken files, grids, voxel values, labels.
 
@@ -58,28 +59,35 @@ class Data:
             geometry: sform, qform or pixdim: what counts of a header that states two; default: that is an error.
             force: take scans that do not look like a whole, skull-stripped brain, with a warning.
             modality: what each case must have, such as t2 or t1+flair; others are not looked at. Default: all four.
+            incomplete: let cases lack some of the modalities, as pkdr data split --incomplete does, and count them.
         """
         from pkdr_monai.data import Cohort, check_cases, find_cases, problems_table
         from pkdr_monai.data.cases import exclude_cases, with_geometry
         from pkdr_monai.data.label_schemes import with_label_scheme
-        from pkdr_monai.data.listing import refuse_absent
+        from pkdr_monai.data.listing import by_completeness
         from pkdr_monai.data.problems import errors_among
 
         modalities = _modalities(modality)
         cohort = find_cases(dataset_dir)
         wanted = [case.only(modalities) for case in exclude_cases(cohort.cases, exclude)]
-        refuse_absent(wanted, modalities)
+        _, lacking = by_completeness({case.name: case for case in wanted}, incomplete, modalities)
         cases = with_geometry(wanted, geometry)
         cohort = with_label_scheme(replace(cohort, cases=tuple(cases)), label_scheme)
         labelled = any(case.label is not None for case in cases)
         progress = ProgressLine("checking")
         scheme = cohort.label_scheme
-        problems = check_cases(cases, cohort.folder, scheme, modalities, labelled, progress=progress, force=force)
+        problems = check_cases(
+            cases, cohort.folder, scheme, modalities, labelled, progress=progress, force=force, incomplete=incomplete
+        )
         errors = errors_among(problems)
         if problems:
             echo(problems_table(problems, width=max(100, shutil.get_terminal_size((140, 24)).columns)) + "\n")
         labels = f"labels of scheme {cohort.label_scheme}" if labelled else "no labels"
         echo(f"cases: {len(cases)} ({labels}), errors: {len(errors)}, warnings: {len(problems) - len(errors)}")
+        if lacking:
+            counts = {modality: sum(modality not in case.modalities for case in lacking) for modality in modalities}
+            missing = ", ".join(f"{modality}: {count}" for modality, count in counts.items() if count)
+            echo(f"cases that lack a modality, and can only train a student for any subset: {len(lacking)} ({missing})")
         faulty = sorted({problem.case for problem in errors})
         if report is not None or fingerprint is not None:
             sound = [case for case in cases if case.name not in faulty]

@@ -27,7 +27,7 @@ from pkdr_monai.data.splits import (
 from pkdr_monai.errors import InputError, some
 from pkdr_monai.modalities import MODALITIES
 
-__all__ = ["make_data_list", "make_fold_lists", "refuse_absent"]
+__all__ = ["by_completeness", "make_data_list", "make_fold_lists", "refuse_absent"]
 
 logger = logging.getLogger(__name__)
 
@@ -79,7 +79,7 @@ def make_data_list(
     """
     cohort, cases = _cases(folder, exclude, geometry, modalities)
     owners = None if patients is None else read_patients(patients, cases)
-    complete, lacking = _by_completeness(cases, incomplete, modalities)
+    complete, lacking = by_completeness(cases, incomplete, modalities)
     if split is None:
         sections = add_to_training(split_cases(complete, seed, fractions, owners), lacking, owners)
     else:
@@ -140,7 +140,7 @@ def make_fold_lists(
     used = list(cases.values())
     cohort = with_label_scheme(replace(cohort, cases=tuple(used)), label_scheme)
     owners = None if patients is None else read_patients(patients, cases)
-    complete, lacking = _by_completeness(cases, incomplete, modalities)
+    complete, lacking = by_completeness(cases, incomplete, modalities)
     divided = [
         add_to_training(fold, lacking, owners) for fold in split_folds(complete, folds, seed, validation, owners)
     ]
@@ -180,10 +180,19 @@ def refuse_absent(cases: Iterable[Case], modalities: Sequence[str]) -> None:
         )
 
 
-def _by_completeness(
+def by_completeness(
     cases: Mapping[str, Case], incomplete: bool, modalities: Sequence[str]
 ) -> tuple[list[Case], list[Case]]:
-    """Return the cases to divide, and those that lack a modality and may only train."""
+    """Return the cases to divide, and those that lack a modality and may only train.
+
+    Args:
+        cases: the cases by name.
+        incomplete: whether a case may lack a modality.
+        modalities: what each case is asked for.
+
+    Raises:
+        InputError: when no case has one of the modalities, or none has all of them.
+    """
     refuse_absent(cases.values(), modalities)
     lacking = [case for case in cases.values() if incomplete and case.modalities and case.lacks(modalities)]
     complete = [case for case in cases.values() if case not in lacking]

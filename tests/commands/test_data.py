@@ -32,6 +32,23 @@ def test_names_that_look_like_numbers_can_be_excluded(dataset: Path, capsys: pyt
     assert [line[:8] for line in capsys.readouterr().out.splitlines()] == ["cases: 2", "cases: 1"]
 
 
+def test_incomplete_cases_are_counted_where_a_training_takes_them(
+    dataset: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (dataset / "001/001_t1.nii.gz").unlink()
+    assert exit_code("data", "check", dataset) == 2
+    assert "no t1 file" in capsys.readouterr().out
+    main(["data", "check", str(dataset), "--incomplete"])
+    assert capsys.readouterr().out.splitlines() == [
+        "cases: 3 (labels of scheme brats2018), errors: 0, warnings: 0",
+        "cases that lack a modality, and can only train a student for any subset: 1 (t1: 1)",
+    ]
+    for path in dataset.glob("*/*_flair.nii.gz"):
+        path.unlink()
+    assert exit_code("data", "check", dataset, "--incomplete") == 2
+    assert "no case has flair" in capsys.readouterr().err
+
+
 def test_scans_without_any_label_are_not_faulted_for_it(
     write_case: Callable[..., Path], capsys: pytest.CaptureFixture[str]
 ) -> None:
