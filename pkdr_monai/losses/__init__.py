@@ -6,6 +6,7 @@
 * Eq. 7, :class:`PatchContrastiveLoss`: tumour patches unlike healthy ones, and alike in both networks
 * Eq. 8, :class:`SegmentationLoss`: the label of every voxel
 * Eq. 9, :class:`PKDRLoss`: their weighted sum
+* no equation of the paper, :class:`DecoderHintLoss`: the teacher's last decoder feature, an option of the sum
 
 All take logits. All average over the batch and the positions and sum over the regions, so that their weights keep their
 meaning whatever the crop. All work in float32 at least, under autocast and with low-precision inputs too.
@@ -19,6 +20,7 @@ A loss that a training here can use, :class:`PKDRLoss` or that of another method
   gradient, on the device: whoever logs them decides when to wait for it. ``parts`` is new in each call.
 """
 
+from pkdr_monai.losses.decoder_hint import DecoderHintLoss
 from pkdr_monai.losses.patch_contrastive import PatchContrastiveLoss, patch_contrastive_terms
 from pkdr_monai.losses.patch_kd import PatchKDLoss
 from pkdr_monai.losses.patch_selection import PatchSelectionLoss, patch_labels, patch_selection_loss
@@ -27,6 +29,7 @@ from pkdr_monai.losses.pkdr import PKDRLoss
 from pkdr_monai.losses.segmentation import SegmentationLoss, cross_entropy, dice_loss, segmentation_loss
 
 __all__ = [
+    "DecoderHintLoss",
     "PKDRLoss",
     "PatchContrastiveLoss",
     "PatchKDLoss",

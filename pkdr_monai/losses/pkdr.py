@@ -23,8 +23,9 @@ NEEDS: dict[str, tuple[tuple[str, str], ...]] = {
     "pixel_kd": (("student", "logits"), ("teacher", "logits")),
     "patch_kd": (("student", "patch_logits"), ("teacher", "patch_logits")),
     "patch_contrastive": (("student", "projection"), ("teacher", "projection")),
+    "decoder_hint": (("student", "decoder_hint"), ("teacher", "decoder_feature")),
 }
-"""The terms in the order of the paper, and the tensors of a prediction that each needs."""
+"""The terms in the order of the paper, then the one of ours, and the tensors of a prediction that each needs."""
 
 REMEDY: dict[tuple[str, str], str] = {
     ("student", "logits"): "Let the prediction hold the network's output",
@@ -33,6 +34,8 @@ REMEDY: dict[tuple[str, str], str] = {
     ("teacher", "logits"): "Train beside a teacher",
     ("teacher", "patch_logits"): "Take a teacher that has a patch-selection head",
     ("teacher", "projection"): "Give the teacher the projector as a head",
+    ("student", "decoder_hint"): "Give the student a DecoderHintHead as a head of that name",
+    ("teacher", "decoder_feature"): "Name it in the Distiller's teacher_outputs",
 }
 
 
@@ -58,6 +61,8 @@ class PKDRLoss(_Loss):
         pixel_kd: loss for Eq. 5.
         patch_kd: loss for Eq. 6.
         patch_contrastive: loss for Eq. 7.
+        decoder_hint: a further distillation loss, not of the paper: see
+            :class:`~pkdr_monai.losses.DecoderHintLoss`. Its weight is ``beta``, too. ``None`` for none.
         without: names of terms to leave out, among ``segmentation``, ``patch_selection``, ``pixel_kd``, ``patch_kd``
             and ``patch_contrastive``.
 
@@ -95,15 +100,17 @@ class PKDRLoss(_Loss):
         pixel_kd: _Loss | None = None,
         patch_kd: _Loss | None = None,
         patch_contrastive: _Loss | None = None,
+        decoder_hint: _Loss | None = None,
         without: Collection[str] = (),
     ) -> None:
         super().__init__()
-        self.weights = _weights(alpha, beta, without)
+        self.weights = _weights(alpha, beta, without, hint=decoder_hint is not None)
         self.segmentation = segmentation or SegmentationLoss()
         self.patch_selection = patch_selection or PatchSelectionLoss()
         self.pixel_kd = pixel_kd or PixelKDLoss()
         self.patch_kd = patch_kd or PatchKDLoss()
         self.patch_contrastive = patch_contrastive or PatchContrastiveLoss()
+        self.decoder_hint = decoder_hint
         self.parts: dict[str, Tensor] = {}
 
     def extra_repr(self) -> str:
@@ -138,6 +145,10 @@ class PKDRLoss(_Loss):
                 self.patch_contrastive, complete, student["projection"], teacher["projection"], foreground
             ),
         }
+        if (hint := self.decoder_hint) is not None:
+            compute["decoder_hint"] = lambda: _taught(
+                hint, complete, student["decoder_hint"], teacher["decoder_feature"]
+            )
         total, self.parts = weighted_sum(self.weights, compute)
         return total
 
@@ -151,7 +162,7 @@ def _taught(loss: _Loss, complete: Tensor | None, student: Tensor, *others: Tens
     return complete.float().mean() * loss(student[complete], *(tensor[complete] for tensor in others))
 
 
-def _weights(alpha: float, beta: float, without: Collection[str]) -> dict[str, float]:
+def _weights(alpha: float, beta: float, without: Collection[str], *, hint: bool) -> dict[str, float]:
     """Return the weight of each term that takes part."""
     check_weight("PKDRLoss", alpha=alpha)
     check_weight("PKDRLoss", beta=beta)
@@ -159,7 +170,9 @@ def _weights(alpha: float, beta: float, without: Collection[str]) -> dict[str, f
     unknown = sorted(without - set(NEEDS))
     if unknown:
         raise ValueError(f"PKDRLoss has no term {unknown[0]!r} to leave out: its terms are {', '.join(NEEDS)}.")
-    full = dict(zip(NEEDS, (1.0, alpha, beta, beta, beta), strict=True))
+    full = dict(zip(NEEDS, (1.0, alpha, beta, beta, beta, beta), strict=True))
+    if not hint:
+        without.add("decoder_hint")
     weights = {name: weight for name, weight in full.items() if weight and name not in without}
     if not weights:
         raise ValueError("PKDRLoss has no term left: keep one, or give it a weight (alpha, beta) above 0.")

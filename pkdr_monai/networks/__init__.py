@@ -1,7 +1,7 @@
 """The V-Net, its heads, and the Distiller that trains it beside a frozen teacher."""
 
 from pkdr_monai.networks.any_subset import AnySubsetVNet
-from pkdr_monai.networks.blocks import PatchSelectionHead, Projector, RawEmbedding, require_roi_size
+from pkdr_monai.networks.blocks import DecoderHintHead, PatchSelectionHead, Projector, RawEmbedding, require_roi_size
 from pkdr_monai.networks.distiller import Distiller
 from pkdr_monai.networks.monai_vnet import MonaiVNet
 from pkdr_monai.networks.vnet import PatchVNet
@@ -17,6 +17,7 @@ from pkdr_monai.networks.weights import (
 
 __all__ = [
     "AnySubsetVNet",
+    "DecoderHintHead",
     "Distiller",
     "MonaiVNet",
     "PatchSelectionHead",

@@ -16,6 +16,7 @@ __all__ = [
     "KERNEL_SIZE",
     "NORMS",
     "STRIDE",
+    "DecoderHintHead",
     "PatchSelectionHead",
     "Projector",
     "RawEmbedding",
@@ -204,6 +205,29 @@ class Projector(nn.Module):
     def forward(self, embedding: torch.Tensor) -> torch.Tensor:
         """Return projections, ``(B, out_channels, x, y, z)``, of an embedding, ``(B, in_channels, x, y, z)``."""
         return self.layers(embedding)
+
+
+class DecoderHintHead(nn.Module):
+    """Map the student's last decoder feature to the teacher's, for :class:`~pkdr_monai.losses.DecoderHintLoss`.
+
+    Args:
+        in_channels: channels of the student's decoder feature, ``init_filters`` of the V-Net.
+        out_channels: channels of the teacher's; ``in_channels`` by default.
+
+    Example:
+        >>> tuple(DecoderHintHead(16)(torch.zeros(1, 16, 8, 8, 6)).shape)
+        (1, 16, 8, 8, 6)
+    """
+
+    inputs: ClassVar[tuple[str, ...]] = ("decoder_feature",)
+
+    def __init__(self, in_channels: int, out_channels: int | None = None) -> None:
+        super().__init__()
+        self.output = nn.Conv3d(in_channels, out_channels or in_channels, kernel_size=1)
+
+    def forward(self, decoder_feature: torch.Tensor) -> torch.Tensor:
+        """Return ``(B, out_channels, X, Y, Z)`` from a feature ``(B, in_channels, X, Y, Z)``."""
+        return self.output(decoder_feature)
 
 
 class RawEmbedding(nn.Module):

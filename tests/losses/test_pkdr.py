@@ -8,6 +8,7 @@ import torch
 from monai.data import MetaTensor
 
 from pkdr_monai.losses import (
+    DecoderHintLoss,
     PatchContrastiveLoss,
     PatchKDLoss,
     PatchSelectionLoss,
@@ -345,3 +346,18 @@ def test_pixel_distillation_with_weights_gets_the_label_of_the_complete_samples(
     loss(prediction, label)
     first = pixel_kd(*(tensor[:1] for tensor in logits), label[:1]).detach()
     torch.testing.assert_close(loss.parts["pixel_kd"], 0.5 * first)
+
+
+def test_decoder_hint_joins_the_sum_with_the_weight_of_distillation() -> None:
+    prediction, label = example()
+    prediction["student"]["decoder_hint"], prediction["teacher"]["decoder_feature"] = torch.randn(2, 2, 4, 32, 16, 32)
+    without, loss = PKDRLoss(beta=0.3), PKDRLoss(beta=0.3, decoder_hint=DecoderHintLoss())
+    hint = DecoderHintLoss()(prediction["student"]["decoder_hint"], prediction["teacher"]["decoder_feature"])
+    torch.testing.assert_close(loss(prediction, label), without(prediction, label) + 0.3 * hint)
+    torch.testing.assert_close(loss.parts["decoder_hint"], hint)
+
+
+def test_hint_that_is_missing_is_named_with_what_to_do() -> None:
+    prediction, label = example()
+    with pytest.raises(ValueError, match=r"\['decoder_hint'\] for its term 'decoder_hint'.*Give the student a Decoder"):
+        PKDRLoss(decoder_hint=DecoderHintLoss())(prediction, label)
