@@ -20,12 +20,15 @@ from torch.optim import Optimizer
 import pkdr_monai
 from pkdr_monai.errors import InputError
 from pkdr_monai.files import content_hash, write_json
+from pkdr_monai.losses.patch_selection import LARGEST_PATCH
 from pkdr_monai.runs.history import read_history, write_history
 from pkdr_monai.runs.model_card import Evaluation, ModelCard, card_path, data_source
 from pkdr_monai.runs.record import environment
 from pkdr_monai.system import peak_memory
 
 __all__ = ["ExpectedDice", "History", "ModelCardWriter", "RunRecord", "known_card"]
+
+PATCH_TERMS = {"patch_selection", "patch_kd", "patch_contrastive"}
 
 
 class History:
@@ -99,6 +102,8 @@ class History:
 class RunRecord:
     """Write what determines a run, and how it went, into ``run.json``.
 
+    At the start it warns of settings that make another method of it: patches of over 40 mm, where the paper has 16.
+
     The file is there from the first second, with ``"status": "running"``; it ends as ``"finished"``, ``"failed"`` or
     ``"interrupted"``. A run found as ``"running"`` without a process was killed.
 
@@ -121,6 +126,7 @@ class RunRecord:
         self.path = Path(path)
         self.device = torch.device(device)
         self.evaluator = evaluator
+        self.settings = settings
         described = {name: _plain(value) for name, value in settings.items()}
         self.record: dict[str, Any] = {
             "status": "running",
@@ -147,6 +153,7 @@ class RunRecord:
         """Note the start, and the epoch at which a resumed run continues."""
         if "started" in self.record:
             return
+        _warn_of_large_patches(self.settings.get("loss"), self.settings.get("spacing"))
         self.record["started"] = _now()
         self.record["first_epoch"] = engine.state.epoch
         self.record["max_epochs"] = engine.state.max_epochs
@@ -181,6 +188,20 @@ class RunRecord:
             with contextlib.suppress(OSError):  # on a full disk, that is the error to pass on
                 write_json(self.path, self.record)
         raise error
+
+
+def _warn_of_large_patches(loss: Any, spacing: Any) -> None:
+    """Warn where a loss compares patches that are larger than what patch selection is meant to find."""
+    if not PATCH_TERMS & set(getattr(loss, "weights", ())) or spacing is None:
+        return
+    voxels = loss.patch_selection.patch_size
+    largest = voxels * max(spacing)
+    if largest > LARGEST_PATCH:
+        logging.getLogger("pkdr_monai").warning(
+            f"Patches of {voxels} voxels are {largest:g} mm wide here; the paper's are 16 mm. Above "
+            f"{LARGEST_PATCH:g} mm a patch holds whole tumours, and patch selection is another task: choose a "
+            "smaller patch_size (network_def, teacher_def and loss alike) or a smaller spacing."
+        )
 
 
 def _plain(value: Any) -> Any:

@@ -10,7 +10,9 @@ from torch.nn.modules.loss import _Loss
 from pkdr_monai.losses.inputs import check_same_shape, plain
 from pkdr_monai.losses.segmentation import DiceForm, check_dice_form, segmentation_loss
 
-__all__ = ["PatchSelectionLoss", "check_patch_size", "patch_labels", "patch_selection_loss"]
+__all__ = ["LARGEST_PATCH", "PatchSelectionLoss", "check_patch_size", "patch_labels", "patch_selection_loss"]
+
+LARGEST_PATCH = 40.0  # mm; the paper's patch is 16 mm, and 40 mm hold a whole tumour core
 
 
 def patch_labels(label: Tensor, patch_size: int) -> Tensor:

@@ -10,6 +10,7 @@ import torch
 from ignite.engine import Events
 
 from pkdr_monai.handlers import RunRecord
+from pkdr_monai.losses import PatchSelectionLoss, PKDRLoss
 
 DATA_LIST = {"name": "cohort", "hash": "abc", "training": [1, 2], "validation": [3], "test": []}
 
@@ -83,3 +84,22 @@ def test_a_record_that_cannot_be_written_does_not_hide_what_went_wrong(make_run,
 
     with pytest.raises(RuntimeError, match="the first error"):
         run.go(2)
+
+
+@pytest.mark.parametrize(
+    ("loss", "spacing", "warned"),
+    [
+        (PKDRLoss(), [1.0, 1.0, 2.5], False),  # 40 mm at most
+        (PKDRLoss(), [1.0, 1.0, 3.0], True),
+        (PKDRLoss(patch_selection=PatchSelectionLoss(8)), [3.0, 3.0, 3.0], False),
+        (PKDRLoss(alpha=0.0, beta=0.0), [6.0, 6.0, 6.0], False),  # compares no patches
+        (torch.nn.BCEWithLogitsLoss(), [6.0, 6.0, 6.0], False),
+    ],
+)
+def test_patches_of_over_40_mm_are_warned_of(
+    make_run, tmp_path: Path, caplog: pytest.LogCaptureFixture, loss: object, spacing: list[float], warned: bool
+) -> None:
+    run = make_run()
+    _record(run, tmp_path / "run.json", loss=loss, spacing=spacing).attach(run.trainer)
+    run.go(1)
+    assert ("48 mm wide here; the paper's are 16 mm" in caplog.text) is warned
