@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from pkdr_monai.comparison.scores import COLUMNS, Scores
-from pkdr_monai.comparison.statistics import Comparison
+from pkdr_monai.comparison.statistics import Comparison, detectable_difference
 from pkdr_monai.comparison.study import Study
 from pkdr_monai.comparison.tables import Table, modality_title
 
@@ -59,6 +59,7 @@ def scores_table(table: Table, modality: str, study: Study) -> str:
 def comparison_table(comparisons: Sequence[Comparison], labels: Mapping[str, str]) -> str:
     """Return one row for each test: how far ahead, in points (100 times Dice), and how sure."""
     header = ["method", "sees", "region", "difference", "95 % interval", "p", "p, Holm", "ahead in", "verdict"]
+    header += ["n", "80 % power from"]
     rows = []
     for comparison in comparisons:
         test = comparison.test
@@ -74,6 +75,8 @@ def comparison_table(comparisons: Sequence[Comparison], labels: Mapping[str, str
                 _p(comparison.corrected_p),
                 _ahead(comparison),
                 comparison.verdict,
+                str(comparison.cases),
+                _detectable(comparison),
             ]
         )
     return markdown_table(header, rows)
@@ -134,6 +137,11 @@ def _ahead(comparison: Comparison) -> str:
     parts = [f"{comparison.ahead} of {comparison.seeds} seeds"] if comparison.seeds else []
     parts += [f"{comparison.folds_ahead} of {comparison.folds} folds"] if comparison.folds else []
     return ", ".join(parts) or NOTHING
+
+
+def _detectable(comparison: Comparison) -> str:
+    difference = detectable_difference(comparison.test.spread, comparison.cases)
+    return NOTHING if math.isnan(difference) else f"{100 * difference:.2f}"
 
 
 def _region(column: str) -> str:

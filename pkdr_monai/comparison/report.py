@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import textwrap
 from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
@@ -14,7 +15,7 @@ from pkdr_monai import DISCLAIMER
 from pkdr_monai.comparison.figures import cost_name, differences_name, gallery, save_figure, scores_name
 from pkdr_monai.comparison.markdown import comparison_table, folded, markdown_table, published_table, scores_table
 from pkdr_monai.comparison.results import Result
-from pkdr_monai.comparison.statistics import SIGNIFICANT, compare
+from pkdr_monai.comparison.statistics import SIGNIFICANT, Comparison, compare, detectable_difference
 from pkdr_monai.comparison.study import Study, read_study
 from pkdr_monai.comparison.tables import OTHERS, Table, modality_title, read_tables
 from pkdr_monai.errors import InputError
@@ -127,7 +128,10 @@ READING = """\
   region and mean; "better" and "worse" stand for a corrected p below 0.05. The test is about most cases, the interval
   about their mean: where a few cases are all or nothing, as without any enhancing tumour, the two can differ. Both take
   the trained networks as they are. Whether another training comes out alike is what "ahead in" says: in how many seeds
-  the mean is above the reference's."""
+  the mean is above the reference's.
+- **Power.** n is the number of cases that both methods were tested on. "80 % power from" is the smallest true mean
+  difference, in points, that a single test of n such cases shows in four of five studies, from the spread of the
+  paired differences; after Holm's correction it takes more. A smaller difference may be there and not be seen."""
 
 FOLDS = """\
 - **Folds.** Every case is tested once, by the networks of the fold that trained without it, and the test cases of all
@@ -243,9 +247,25 @@ def _tests(table: Table, reference: str, modalities: Collection[str], study: Stu
     if not comparisons:
         return [*parts, f"None: they need {labels[reference]} and another method on the same modalities."]
     parts += _warning(max(each.cases for each in comparisons), len(comparisons))
-    parts.append(comparison_table([each for each in comparisons if each.column == "mean"], labels))
+    means = [each for each in comparisons if each.column == "mean"]
+    parts.append(comparison_table(means, labels))
+    parts += _power(means, study)
     regions = [each for each in comparisons if each.column != "mean"]
     return [*parts, folded("Each region", comparison_table(regions, labels))]
+
+
+def _power(means: Collection[Comparison], study: Study) -> list[str]:
+    """Return a sentence on what all cases of the study could show, where some are not tested yet."""
+    cases = study.cases[study.scored]
+    spreads = [each.test.spread for each in means if each.cases < cases and not math.isnan(each.test.spread)]
+    if not spreads:
+        return []
+    low, high = (f"{100 * detectable_difference(spread, cases):.1f}" for spread in (min(spreads), max(spreads)))
+    points = low if low == high else f"{low} to {high}"
+    return [
+        f"With all {cases} {study.scored} cases and the spread seen so far, a single test has 80 % power from {points} "
+        "points on."
+    ]
 
 
 def _warning(cases: int, tests: int) -> list[str]:

@@ -10,7 +10,7 @@ import numpy as np
 
 from pkdr_monai.comparison import read_study, read_tables
 from pkdr_monai.comparison.markdown import comparison_table, folded, markdown_table, published_table, scores_table
-from pkdr_monai.comparison.statistics import compare
+from pkdr_monai.comparison.statistics import compare, detectable_difference
 from tests.comparison.conftest import TABLES
 
 
@@ -94,7 +94,8 @@ def test_a_test_is_told_in_points_and_words(study_folder: Path) -> None:
         assert float(row[3]) == round(100 * each.test.difference, 2)
         assert row[4] == f"{100 * each.test.low:+.2f} to {100 * each.test.high:+.2f}"
         assert row[6] == ("< 0.001" if each.corrected_p < 0.001 else f"{each.corrected_p:.3f}")
-        assert row[7:] == [f"{each.ahead} of 3 seeds", each.verdict]
+        assert row[7:10] == [f"{each.ahead} of 3 seeds", each.verdict, str(each.cases)]
+        assert float(row[10]) == round(100 * detectable_difference(each.test.spread, each.cases), 2)
 
 
 def test_one_case_has_no_interval_to_show(make_study: Callable[..., Path]) -> None:

@@ -7,8 +7,9 @@ import math
 
 import numpy as np
 import pytest
+from scipy import stats
 
-from pkdr_monai.comparison.statistics import holm, paired_test
+from pkdr_monai.comparison.statistics import detectable_difference, holm, paired_test
 
 
 def _holm(p_values: list[float]) -> list[float]:
@@ -111,3 +112,18 @@ def test_one_case_has_no_interval() -> None:
     assert math.isnan(test.low)
     assert math.isnan(test.high)
     assert test.p == 1
+
+
+@pytest.mark.parametrize("cases", [12, 24])
+def test_the_detectable_difference_is_shown_in_four_of_five_simulated_studies(cases: int) -> None:
+    difference = detectable_difference(2.0, cases)
+    studies = np.random.default_rng(cases).normal(difference, 2.0, (400, cases))
+    shown = np.mean([stats.wilcoxon(study).pvalue < 0.05 for study in studies])
+    assert shown == pytest.approx(0.8, abs=0.06)  # three standard errors of 400 studies
+
+
+def test_the_detectable_difference_scales_with_the_spread_and_falls_with_the_cases() -> None:
+    assert detectable_difference(4.0, 24) == pytest.approx(2 * detectable_difference(2.0, 24))
+    assert detectable_difference(1.0, 96) == pytest.approx(detectable_difference(1.0, 24) / 2, rel=0.06)
+    assert math.isnan(detectable_difference(1.0, 2))
+    assert math.isnan(detectable_difference(paired_test(np.array([0.5]), np.array([0.4])).spread, 24))

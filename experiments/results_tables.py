@@ -1,0 +1,89 @@
+"""Write the tables of a study on real scans into docs/results.md: `python -m experiments.results_tables`."""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Iterable
+
+import numpy as np
+
+from experiments.steps import ROOT
+from pkdr_monai.comparison import read_study, read_tables
+from pkdr_monai.comparison.markdown import comparison_table, markdown_table
+from pkdr_monai.comparison.statistics import compare
+from pkdr_monai.comparison.study import Study
+from pkdr_monai.comparison.tables import modality_title
+from pkdr_monai.files import atomic_write
+
+DOCUMENT = ROOT / "docs" / "results.md"
+RESULTS, TABLES = ROOT / "experiments" / "results", ROOT / "experiments" / "tables.json"
+REFERENCES = ("table1/unimodal", "table1/protokd")
+
+
+def main() -> int:
+    """Write the tables again."""
+    text = filled(DOCUMENT.read_text(encoding="utf-8"))
+    with atomic_write(DOCUMENT) as file:
+        file.write(text.encode())
+    return 0
+
+
+def filled(text: str) -> str:
+    """Return a document with its tables filled: each stands between ``<!-- study: NAME -->`` and ``<!-- end -->``."""
+
+    def fill(match: re.Match[str]) -> str:
+        return f"{match[1]}\n\n" + "\n\n".join(tables(read_study(RESULTS / match[2]))) + f"\n\n{match[3]}"
+
+    return re.sub(r"(<!-- study: ([\w-]+) -->).*?(<!-- end -->)", fill, text, flags=re.DOTALL)
+
+
+def tables(study: Study) -> Iterable[str]:
+    """Return, for each choice of modalities, a table of all methods that were run and their tests, or a sentence."""
+    labels = _labels(study)
+    modalities = sorted({modality for _, modality in study.scores}, key=lambda name: (name == "all", name))
+    for modality in modalities:
+        yield _scores(study, modality, labels)
+        for reference in REFERENCES:
+            found = compare(study.scores, tuple(labels), reference, (modality,))
+            means = [each for each in found if each.column == "mean"]
+            if means:
+                yield f"Tests against {labels[reference]}, {modality_title(modality)}, mean of the regions in points:"
+                yield comparison_table(means, labels)
+    if not modalities:
+        yield "Nothing has been run yet."
+
+
+def _scores(study: Study, modality: str, labels: dict[str, str]) -> str:
+    header = [modality_title(modality), "seeds", "n", "WT", "TC", "ET", "mean", "HD95 in mm, median"]
+    rows = []
+    for cell, label in labels.items():
+        scores = study.scores.get((cell, modality))
+        if scores is not None:
+            spread = scores.spread if scores.spread is not None else [None] * len(scores.mean)
+            dice = [
+                f"{mean:.3f}" + ("" if deviation is None else f" ± {deviation:.3f}")
+                for mean, deviation in zip(scores.mean, spread, strict=True)
+            ]
+            seeds, cases = str(len(scores.seeds)), str(len(scores.cases))
+            rows.append([label, seeds, cases, *dice, f"{np.median(scores.case_distances):.1f}"])
+    return markdown_table(header, rows)
+
+
+def _labels(study: Study) -> dict[str, str]:
+    """Return what each cell that was run is called, in the order of the paper's tables; one training is one row."""
+    named: dict[str, str] = {}
+    for table in read_tables(TABLES, study.cells).values():
+        for cell, label in {**table.rows, **table.teachers}.items():
+            named.setdefault(cell, label)
+    shown: dict[str, str] = {}
+    repeated: set[str] = set()
+    for cell, label in named.items():
+        if cell in study.cells and cell not in repeated:
+            shown[cell] = label
+            repeated |= {other for result in study.results if cell in result.cells for other in result.cells}
+    return shown
+
+
+if __name__ == "__main__":
+    sys.exit(main())
