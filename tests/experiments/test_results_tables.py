@@ -24,4 +24,4 @@ def test_one_training_is_one_row_and_missing_runs_are_left_out(tmp_path: Path) -
     assert scores.count("| PKDR ") == 1
     assert "complete PKDR" not in scores
     assert "KD-Net" not in text
-    assert text.count("Tests against") == 2 + 0  # Unimodal and ProtoKD, on T2 alone
+    assert text.count("Tests against") == 2  # Unimodal and ProtoKD, on T2 alone
