@@ -24,7 +24,7 @@ __all__ = [
 Array = npt.NDArray[np.float64]
 
 BOOTSTRAP_SEED, RESAMPLES = 0, 9999
-POWER, SIGNIFICANCE = 0.8, 0.05
+POWER = 0.8
 EFFICIENCY = 3 / np.pi  # of Wilcoxon's signed-rank test beside the t-test, for normal differences
 EQUAL = 12  # decimals: differences below are rounding errors of a mean, not differences
 
@@ -100,7 +100,7 @@ def detectable_difference(spread: float, cases: int) -> float:
         return float("nan")
     size = cases * EFFICIENCY
     freedom = size - 1
-    critical = stats.t.ppf(1 - SIGNIFICANCE / 2, freedom)
+    critical = stats.t.ppf(1 - SIGNIFICANT / 2, freedom)
 
     def lacking(shift: float) -> float:
         return float(stats.nct.sf(critical, freedom, shift) - POWER)  # the other tail adds nothing to speak of
