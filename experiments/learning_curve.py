@@ -18,7 +18,7 @@ from pathlib import Path
 
 from experiments.steps import ROOT, Step, bundle, run_steps
 from pkdr_monai.data import load_data_list, make_data_list
-from pkdr_monai.data.cases import find_cases
+from pkdr_monai.data.layouts import find_cases
 from pkdr_monai.data.splits import split_folds
 from pkdr_monai.files import read_object, write_json
 from pkdr_monai.regions import REGIONS

@@ -39,7 +39,7 @@ def check_cases(
     """Check cases, from missing files to labels outside the brain. A broken file is a problem, never an exception.
 
     Args:
-        cases: what to check, as :func:`pkdr_monai.data.cases.find_cases` returns it.
+        cases: what to check, as :func:`pkdr_monai.data.layouts.find_cases` returns it.
         folder: the folder that the cases' files are relative to.
         label_scheme: one of :data:`pkdr_monai.regions.LABEL_SCHEMES`.
         modalities: the modalities that each case must have; others are not looked at.

@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from pkdr_monai.data.brats import cases_of_files
-from pkdr_monai.data.cases import Case, find_cases
+from pkdr_monai.data.cases import Case
 from pkdr_monai.data.checks import check_cases
 from pkdr_monai.data.decathlon import complete_list
 from pkdr_monai.data.entries import case_of, data_list_hash, file_sizes
+from pkdr_monai.data.layouts import find_cases
 from pkdr_monai.data.listing import make_data_list
 from pkdr_monai.data.names import NIFTI_NAME, output_key, parse_name
 from pkdr_monai.data.problems import refuse_errors
@@ -115,7 +116,7 @@ def training_items(
 def inference_items(
     folder_or_files: str | Path | Sequence[str | Path], modalities: Sequence[str] = MODALITIES
 ) -> list[dict[str, Any]]:
-    """Find the scans to segment: a folder in any layout of :func:`~pkdr_monai.data.cases.find_cases`, or files by name.
+    """Find the scans to segment: a folder that :func:`~pkdr_monai.data.layouts.find_cases` knows, or files by name.
 
     Args:
         folder_or_files: a folder of cases, of one case or of loose files ``<case>_<modality>.nii.gz``; or such files. A

@@ -32,7 +32,7 @@ def with_label_scheme(cohort: Cohort, label_scheme: str | None = None) -> Cohort
     labels are read, and the names of folders and cases have to agree with them.
 
     Args:
-        cohort: as :func:`pkdr_monai.data.cases.find_cases` returns it, with the scheme of its files' endings.
+        cohort: as :func:`pkdr_monai.data.layouts.find_cases` returns it, with the scheme of its files' endings.
         label_scheme: what the user says, which counts more than any name.
 
     Raises:

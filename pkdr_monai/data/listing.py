@@ -8,11 +8,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from pkdr_monai.data.cases import Case, Cohort, exclude_cases, find_cases, with_geometry
+from pkdr_monai.data.cases import Case, Cohort, exclude_cases, with_geometry
 from pkdr_monai.data.checks import Progress, check_cases
 from pkdr_monai.data.decathlon import decathlon_keys
 from pkdr_monai.data.entries import data_list_hash, entry_of
 from pkdr_monai.data.label_schemes import with_label_scheme
+from pkdr_monai.data.layouts import find_cases
 from pkdr_monai.data.patients import read_patients
 from pkdr_monai.data.problems import refuse_errors
 from pkdr_monai.data.splits import (
@@ -51,7 +52,7 @@ def make_data_list(
     Warnings of the check are logged.
 
     Args:
-        folder: the data set's folder, as downloaded; see :func:`pkdr_monai.data.cases.find_cases`.
+        folder: the data set's folder, as downloaded; see :func:`pkdr_monai.data.layouts.find_cases`.
         seed: chooses the division.
         split: a file with a division to use instead; cases that it does not name are left out.
         exclude: names of cases to leave out.

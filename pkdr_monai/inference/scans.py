@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from pkdr_monai.data.brats import cases_of_files
-from pkdr_monai.data.cases import Case, find_cases
+from pkdr_monai.data.cases import Case
+from pkdr_monai.data.layouts import find_cases
 from pkdr_monai.data.names import NIFTI_NAME, parse_name, stem_of
 from pkdr_monai.data.sidecars import heed_sidecar, sidecar_against
 from pkdr_monai.errors import InputError
@@ -67,7 +68,7 @@ def find_scans(inputs: Sequence[str | Path] = (), named: Mapping[str, str | Path
     """Find scans in a folder, among files, or as named.
 
     Args:
-        inputs: one folder in any layout of :func:`~pkdr_monai.data.cases.find_cases`, or files whose names tell what
+        inputs: one folder in any layout of :func:`~pkdr_monai.data.layouts.find_cases`, or files whose names tell what
             they are, such as ``ann_flair.nii.gz``.
         named: in place of ``inputs``, the files of one scan, by modality.
 

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from pkdr_monai.data.cases import Case, exclude_cases, find_cases, nifti_files
+from pkdr_monai.data.cases import Case, exclude_cases, nifti_files
+from pkdr_monai.data.layouts import find_cases
 from pkdr_monai.errors import InputError
 
 

@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pkdr_monai.data.cases import find_cases
 from pkdr_monai.data.checks import check_cases
+from pkdr_monai.data.layouts import find_cases
 from pkdr_monai.data.problems import Problem
 from pkdr_monai.errors import InputError
 from tests.conftest import volumes

@@ -7,7 +7,8 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from pkdr_monai.data.cases import Case, find_cases
+from pkdr_monai.data.cases import Case
+from pkdr_monai.data.layouts import find_cases
 from pkdr_monai.errors import InputError
 from pkdr_monai.reporting.scans import Predicted, Scan, canonical, read_scan
 from tests.conftest import AFFINE, SHAPE
