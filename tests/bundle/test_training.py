@@ -20,6 +20,7 @@ from pkdr_monai.modalities import MODALITIES
 from pkdr_monai.networks import PatchVNet, build_network, load_weights
 from pkdr_monai.regions import REGIONS, label_to_regions
 from pkdr_monai.runs.model_card import ModelCard, file_hash
+from pkdr_monai.scoring import score_label_maps
 
 from .conftest import CONFIGS, TRAIN, UNIMODAL, Bundle
 
@@ -243,3 +244,23 @@ def test_inference_writes_labels_on_the_original_grid(
     assert result.get_data_dtype() == np.uint8
     np.testing.assert_allclose(result.affine, moved.affine)
     assert set(np.unique(result.dataobj)) <= values
+
+
+def test_score_of_saved_predictions_equals_the_evaluation(bundle: Bundle, tmp_path: Path) -> None:
+    """``pkdr score`` reads the label maps from the disk and shares no code with MONAI's metrics but HD95's."""
+    torch.manual_seed(3)
+    network = PatchVNet(1, init_filters=2)
+    (tmp_path / "models").mkdir()
+    torch.save(network.state_dict(), tmp_path / "models" / "model.pt")
+    options = {**bundle.options(output_dir=tmp_path), "checkpoint": tmp_path / "models" / "model.pt", "save_pred": True}
+    workflow = bundle.run("evaluating", TRAIN, CONFIGS / "evaluate.json", **options)
+    details = workflow.parser.get_parsed_content("validate#evaluator").state.metric_details
+    scored = score_label_maps(tmp_path / "evaluation" / "predictions", bundle.cohort)
+    entries = json.loads(bundle.data_list.read_text())["test"]
+    assert list(scored.cases) == sorted(entry["case"] for entry in entries)
+    assert any(0 < scores["dice_wt"] < 1 for scores in scored.cases.values())
+    for place, entry in enumerate(entries):
+        scores = scored.cases[entry["case"]]
+        for metric, name in (("val_mean_dice", "dice"), ("val_hd95", "hd95")):
+            expected = [float(value) for value in details[metric][place]]
+            assert [scores[f"{name}_{region}"] for region in REGIONS] == pytest.approx(expected, abs=1e-6, nan_ok=True)
