@@ -46,3 +46,18 @@ def test_folder_without_a_model_ends_with_2(tmp_path: Path, capsys: pytest.Captu
 def test_unknown_part_of_a_data_list_ends_with_2(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert exit_code("evaluate", run, "--split", "exam") == 2
     assert "expected training or validation or test, got 'exam'" in capsys.readouterr().err
+
+
+def test_save_pred_is_passed_on_only_where_it_is_asked_for(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[Any] = []
+    monkeypatch.setattr("pkdr_monai.workflow.run_bundle", lambda *words: seen.append(words))
+    main(["evaluate", str(run), "--save_pred"])
+    main(["evaluate", str(run)])
+    (_, _, asked), (_, _, plain) = seen
+    assert asked["save_pred"] is True
+    assert "save_pred" not in plain
+
+
+def test_save_pred_with_subsets_is_refused(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert exit_code("evaluate", run, "--save_pred", "--subsets") == 2
+    assert "--save_pred is for one model and its modalities" in capsys.readouterr().err
