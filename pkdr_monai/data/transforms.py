@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 import torch
 from monai.config import KeysCollection
-from monai.data import ImageReader, MetaTensor
-from monai.transforms import LoadImaged, MapTransform
+from monai.data import ImageReader, MetaTensor, NibabelReader
+from monai.data.utils import zoom_affine
+from monai.transforms import LoadImaged, MapTransform, Spacingd
 from monai.transforms.traits import ThreadUnsafe
 
 from pkdr_monai.data.geometry import require_geometry
@@ -28,9 +29,12 @@ __all__ = [
     "NestedRegionsd",
     "RegionsToLabeld",
     "SelectChannelsd",
+    "SteadySpacingd",
 ]
 
 LABELS = ("label", "truth")  # keys under which the bundle's configs load label maps
+ROUNDING = 1e-4  # of a modality's maximum, which the last digits of a header do not reach
+HALF_A_VOXEL = 0.5 + 1e-2  # rounded down, whatever those digits are
 
 logger = logging.getLogger(__name__)
 
@@ -43,17 +47,31 @@ class LoadModalitiesd(LoadImaged, ThreadUnsafe):
     MONAI 1.6.1's ``NibabelReader`` remembers the files of its last ``read`` and pairs them with the images in
     ``get_data``. Two threads that share it, as those of a ``CacheDataset`` do, can pair four images with the one file
     of a label map, and three modalities vanish silently. A transform marked ``ThreadUnsafe`` is copied for each
-    thread instead. It takes the arguments of ``LoadImaged``. Label maps, under ``"label"`` or ``"truth"``, are rounded
+    thread instead. MONAI's other readers are not opened, of which that of DICOM prints a notice.
+
+    Label maps, under ``"label"`` or ``"truth"``, are rounded
     to whole numbers, see :func:`pkdr_monai.regions.whole_labels`.
 
     Files are read by :class:`~pkdr_monai.data.reader.ScanReader`: with the affine that the checks take, all on one
     grid. An entry's ``geometry`` says what of its headers counts.
+
+    Args:
+        keys: keys of files.
+        ensure_channel_first: put a channel first.
+        allow_missing_keys: leave entries without the key as they are.
 
     Raises:
         InputError: when a file cannot be read, states two geometries or lies on another grid, with its case.
     """
 
     geometry = "header"
+
+    def __init__(
+        self, keys: KeysCollection, ensure_channel_first: bool = False, allow_missing_keys: bool = False
+    ) -> None:
+        super().__init__(
+            keys, NibabelReader, ensure_channel_first=ensure_channel_first, allow_missing_keys=allow_missing_keys
+        )
 
     def __call__(self, data: Data, reader: ImageReader | None = None) -> dict[Hashable, Any]:
         """Return the entry with images in place of their files."""
@@ -170,6 +188,60 @@ class SelectChannelsd(MapTransform):
         return entry
 
 
+class SteadySpacingd(Spacingd):
+    """Resample as MONAI's ``Spacingd`` does, to a grid that does not depend on the last digits of an affine.
+
+    Three things of MONAI 1.6.1's ``Spacingd`` do. The number of voxels is rounded, and at 2 mm every even number of
+    slices of 5 mm ends in a half. The first voxel lies on that of the volume only where the axes are at right angles to
+    eight digits, which those of an oblique affine in float32 are not; otherwise the grids share a centre. And a sample
+    that lies on a voxel up to rounding gets some 1e-40 to 1e-6 of its neighbour, which beside the brain is above 0: the
+    brain's box grows by a voxel, and its mean and deviation, which z-scores take, count voxels of the background. So an
+    image that came through DICOM was segmented otherwise than the same image as NIfTI.
+
+    Here the first voxel lies on the first corner, a number of voxels that ends in a half is rounded down, and what
+    interpolation leaves below a ten-thousandth of a modality's maximum is 0. An image that has the spacing already
+    stays as it is.
+
+    Args:
+        keys: keys of channel-first volumes, ``(C, X, Y, Z)``.
+        pixdim: voxel size, mm.
+        mode: ``"bilinear"`` for images, ``"nearest"`` for label maps; one for all keys, or one each.
+        allow_missing_keys: leave entries without the key as they are.
+    """
+
+    def __init__(
+        self,
+        keys: KeysCollection,
+        pixdim: Sequence[float],
+        mode: str | Sequence[str] = "bilinear",
+        allow_missing_keys: bool = False,
+    ) -> None:
+        super().__init__(keys, pixdim=pixdim, mode=mode, allow_missing_keys=allow_missing_keys)
+
+    def __call__(self, data: Data, lazy: bool | None = None) -> dict[Hashable, Any]:
+        """Return the entry with resampled volumes."""
+        entry = dict(data)
+        for key, mode in self.key_iterator(entry, self.mode):
+            volume = entry[key]
+            affine, shape = self._grid(volume)
+            resample = self.spacing_transform.sp_resample
+            resampled = resample(volume, dst_affine=affine, spatial_size=shape, mode=mode, lazy=lazy)
+            if mode != "nearest" and not torch.equal(_plain(volume), _plain(resampled)):
+                resampled = _with_metadata_of(resampled, _without_rounding(_plain(resampled)))
+            entry[key] = resampled
+        return entry
+
+    def _grid(self, volume: torch.Tensor) -> tuple[torch.Tensor, list[int]]:
+        """Return the affine and the shape of the grid that a volume is resampled to."""
+        affine = volume.affine.cpu().numpy() if isinstance(volume, MetaTensor) else np.eye(4)
+        new = np.array(zoom_affine(affine, self.spacing_transform.pixdim, diagonal=False))
+        corners = np.array(list(np.ndindex(2, 2, 2))) * (np.array(volume.shape[1:]) - 1)  # (8, 3)
+        places = corners @ np.linalg.solve(new[:3, :3], affine[:3, :3]).T  # from the first voxel, in new voxels
+        new[:3, 3] = affine[:3, 3] + new[:3, :3] @ places.min(axis=0)
+        shape = np.ceil(np.ptp(places, axis=0) + 1 - HALF_A_VOXEL).astype(int)
+        return torch.as_tensor(new), shape.tolist()
+
+
 class LabelToRegionsd(MapTransform):
     """Turn a label map ``(1, X, Y, Z)`` into the regions TC, WT, ET, ``(3, X, Y, Z)``, float32.
 
@@ -233,6 +305,11 @@ class RegionsToLabeld(MapTransform):
         for key in self.key_iterator(entry):
             entry[key] = _with_metadata_of(entry[key], regions_to_label(_plain(entry[key]), self.label_scheme))
         return entry
+
+
+def _without_rounding(image: torch.Tensor) -> torch.Tensor:
+    magnitude = image.abs()
+    return torch.where(magnitude < ROUNDING * magnitude.amax((1, 2, 3), keepdim=True), 0, image)
 
 
 def _plain(tensor: torch.Tensor) -> torch.Tensor:

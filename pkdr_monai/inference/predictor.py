@@ -40,7 +40,7 @@ class Predictor:
     @torch.inference_mode()
     def probabilities(self, scan: Scan, settings: Settings) -> torch.Tensor:
         """Return the probability of TC, WT and ET in each voxel of the scan's own grid, ``(3, X, Y, Z)``, float32."""
-        transform = preprocessing(self.card.spacing)
+        transform = preprocessing(self.card.spacing, inference=True)
         data = transform(scan.item(self.card.modalities))
         image: MetaTensor = data[IMAGE]
         data["pred"] = brain_probabilities(image.as_tensor(), self.backend, self.card.roi_size, settings)

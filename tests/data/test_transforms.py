@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 from monai.data import CacheDataset, MetaTensor
-from monai.transforms import Compose, EnsureChannelFirstd, LoadImaged
+from monai.transforms import Compose, EnsureChannelFirstd, LoadImaged, Orientationd, Spacingd
 from monai.transforms.traits import ThreadUnsafe
 
 from pkdr_monai.data import find_cases
@@ -20,6 +20,7 @@ from pkdr_monai.data.transforms import (
     NestedRegionsd,
     RegionsToLabeld,
     SelectChannelsd,
+    SteadySpacingd,
 )
 from pkdr_monai.errors import InputError
 from pkdr_monai.modalities import MODALITIES
@@ -155,3 +156,83 @@ def test_nested_regions_are_those_of_the_label_map_that_is_written() -> None:
     assert torch.equal(nested.as_tensor(), read.as_tensor())
     assert torch.equal(nested.affine, torch.eye(4, dtype=torch.float64) * 2)
     assert not torch.equal(nested.as_tensor(), regions)
+
+
+def _brain(affine: np.ndarray, shape: tuple[int, int, int] = (20, 18, 12)) -> MetaTensor:
+    """Return a block of whole numbers within a margin of 0."""
+    voxels = torch.zeros(1, *shape)
+    voxels[:, 4:-4, 4:-4, 2:-2] = torch.from_numpy(np.random.default_rng(0).integers(1, 900, shape)).float()[
+        4:-4, 4:-4, 2:-2
+    ]
+    return MetaTensor(voxels, affine=torch.as_tensor(affine, dtype=torch.float64))
+
+
+def _oblique(sizes: tuple[float, float, float] = (2.4, 2.4, 5.0)) -> np.ndarray:
+    x, z = np.radians(12), np.radians(7)
+    about_x = np.array([[1, 0, 0], [0, np.cos(x), -np.sin(x)], [0, np.sin(x), np.cos(x)]])
+    about_z = np.array([[np.cos(z), -np.sin(z), 0], [np.sin(z), np.cos(z), 0], [0, 0, 1]])
+    affine = np.eye(4)
+    affine[:3, :3] = about_z @ about_x @ np.diag(sizes)
+    affine[:3, 3] = 7.0, -3.0, 2.0
+    return affine
+
+
+def _steady(volume: MetaTensor, pixdim: tuple[float, float, float] = (2.0, 2.0, 2.0)) -> MetaTensor:
+    chain = Compose([Orientationd("image", axcodes="RAS", labels=None), SteadySpacingd("image", pixdim=pixdim)])
+    return chain({"image": volume})["image"]
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_resampling_does_not_hang_on_the_last_digits_of_an_affine(seed: int) -> None:
+    """12 slices of 5 mm are 28.5 voxels of 2 mm, and MONAI places the grid by digits where axes are oblique."""
+    noise = 1e-5 * np.random.default_rng(seed).uniform(-1, 1, (4, 4))
+    noise[3] = 0
+    first, second = _steady(_brain(_oblique())), _steady(_brain((_oblique() + noise).astype(np.float32)))
+    assert first.shape == second.shape == (1, 24, 21, 28)
+    torch.testing.assert_close(first.affine, second.affine, rtol=0, atol=1e-3)
+    torch.testing.assert_close(first.as_tensor(), second.as_tensor(), rtol=0, atol=1.0)
+    assert torch.equal(first.as_tensor() > 0, second.as_tensor() > 0)
+
+
+@pytest.mark.parametrize("order", [(0, 1, 2), (2, 0, 1), (1, 0, 2)])
+@pytest.mark.parametrize("flipped", [(), (0,), (1, 2), (0, 1, 2)])
+def test_resampling_does_not_hang_on_the_order_in_which_axes_are_stored(
+    order: tuple[int, ...], flipped: tuple[int, ...]
+) -> None:
+    volume = _brain(_oblique())
+    stored, affine = volume.as_tensor(), _oblique()
+    turn = np.eye(4)
+    for axis in flipped:
+        flip = np.eye(4)
+        flip[axis, axis], flip[axis, 3] = -1, stored.shape[axis + 1] - 1
+        turn = turn @ flip
+    stored = stored.flip([axis + 1 for axis in flipped]).permute(0, *(axis + 1 for axis in order))
+    affine = affine @ turn @ np.eye(4)[:, [*order, 3]]
+    other = _steady(MetaTensor(stored, affine=torch.as_tensor(affine.astype(np.float32), dtype=torch.float64)))
+    expected = _steady(volume)
+    assert other.shape == expected.shape
+    torch.testing.assert_close(other.as_tensor(), expected.as_tensor(), rtol=0, atol=1.0)
+    assert torch.equal(other.as_tensor() > 0, expected.as_tensor() > 0)
+
+
+@pytest.mark.parametrize(("sizes", "pixdim"), [((1.0, 1.0, 1.0), (2.0, 2.0, 2.0)), ((2.4, 1.1, 5.0), (1.0, 1.5, 1.2))])
+def test_on_straight_axes_the_grid_is_that_of_monai(sizes: tuple[float, ...], pixdim: tuple[float, ...]) -> None:
+    volume = _brain(np.diag([*sizes, 1.0]), (21, 19, 13))
+    ours = SteadySpacingd("image", pixdim=pixdim)({"image": volume})["image"]
+    theirs = Spacingd("image", pixdim=pixdim)({"image": volume})["image"]
+    torch.testing.assert_close(ours.affine, theirs.affine)
+    torch.testing.assert_close(ours.as_tensor(), theirs.as_tensor(), rtol=0, atol=1.0)
+
+
+def test_what_has_the_spacing_stays_and_what_is_resampled_goes_back() -> None:
+    volume = _brain(np.eye(4))
+    volume[0, 10, 9, 6] = 1e-6
+    same = SteadySpacingd("image", pixdim=(1.0, 1.0, 1.0))({"image": volume})["image"]
+    assert torch.equal(same.as_tensor(), volume.as_tensor())
+    transform = SteadySpacingd(["image", "label"], pixdim=(0.5, 0.5, 0.5), mode=["bilinear", "nearest"])
+    fine = transform({"image": volume, "label": (volume > 0).float()})
+    assert set(fine["label"].unique().tolist()) == {0.0, 1.0}
+    back = transform.inverse(fine)["image"]
+    assert back.shape == volume.shape
+    torch.testing.assert_close(back.affine, volume.affine)
+    torch.testing.assert_close(back.as_tensor(), volume.as_tensor(), rtol=0, atol=1.0)

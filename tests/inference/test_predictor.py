@@ -8,13 +8,14 @@ from dataclasses import replace
 from pathlib import Path
 
 import nibabel as nib
+import numpy as np
 import pytest
 import torch
 
 from pkdr_monai.errors import InputError
 from pkdr_monai.inference.backends import Engine
 from pkdr_monai.inference.predictor import load_predictor, scan_probabilities
-from pkdr_monai.inference.scans import Scan
+from pkdr_monai.inference.scans import Scan, find_scans
 from pkdr_monai.inference.settings import Settings
 from pkdr_monai.runs.model_card import ModelCard, card_path
 
@@ -28,6 +29,24 @@ def test_probabilities_are_nested_on_the_scans_grid(scan: Scan, runs: Path) -> N
     assert probabilities.dtype == torch.float32
     tc, wt, et = probabilities
     assert bool((wt >= tc).all() and (tc >= et).all())
+
+
+@pytest.mark.parametrize("axis", [0, 1, 2])
+def test_an_image_that_is_stored_flipped_is_segmented_alike(scan: Scan, runs: Path, tmp_path: Path, axis: int) -> None:
+    image = nib.load(scan.paths(["flair"])[0])
+    affine = np.diag([5 / 6, 5.5 / 6, 7 / 6, 1]) @ image.affine  # not the network's 6 mm
+    flip = np.eye(4)
+    flip[axis, axis], flip[axis, 3] = -1, image.shape[axis] - 1
+    predictor = load_predictor(ModelCard.read(runs / "pkdr_flair" / "models" / "model.json"), EXACT)
+    found = []
+    for name, voxels, to_world in (
+        ("a", np.asarray(image.dataobj), affine),
+        ("b", np.flip(image.dataobj, axis), affine @ flip + np.pad(np.full((3, 4), 1e-6), ((0, 1), (0, 0)))),
+    ):
+        (tmp_path / name).mkdir()
+        nib.save(nib.Nifti1Image(voxels, to_world), tmp_path / name / f"{name}_flair.nii.gz")
+        found.append(scan_probabilities(find_scans([tmp_path / name])[0], [predictor], Settings()))
+    torch.testing.assert_close(found[1].flip(axis + 1), found[0], rtol=0, atol=1e-3)
 
 
 def test_several_models_are_averaged(scan: Scan, runs: Path) -> None:
