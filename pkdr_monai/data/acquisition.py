@@ -18,7 +18,7 @@ MAPS = {
     *("ADC", "TRACEW", "TRACE", "FA", "EXP", "TENSOR", "CBV", "CBF", "RCBV", "RCBF", "MTT", "TTP", "TMAX"),
     *("MIP", "MINIP", "MNIP", "PROJECTION IMAGE", "SUB", "SUBTRACTION", "T1 MAP", "T2 MAP", "PERFUSION"),
 }
-PHASES = {"P", "PHASE", "PHASE MAP", "R", "I", "REAL", "IMAGINARY"}
+PHASES = {"P", "PHASE", "PHASE MAP", "R", "I", "REAL", "IMAGINARY", "MIXED"}
 SUSCEPTIBILITY = {"SWI", "SWAN", "QSM"}
 LOCALISERS = re.compile(r"\b(loc|localizer|localiser|scout|survey|3[- ]?pl(ane)?)\b", re.IGNORECASE)
 OTHERS = {

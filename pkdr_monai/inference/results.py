@@ -20,6 +20,7 @@ from pkdr_monai.drawing import DRAWN, PLANES, REGION_COLOURS, REGION_NAMES, in_r
 from pkdr_monai.errors import InputError
 from pkdr_monai.files import atomic_write
 from pkdr_monai.inference.nifti import write_like
+from pkdr_monai.inference.original_grids import label_on, original_grids, write_label
 from pkdr_monai.inference.postprocessing import binary_regions, entropy, label_map, region_volumes
 from pkdr_monai.inference.scans import Scan
 from pkdr_monai.inference.settings import Settings
@@ -36,6 +37,9 @@ def write_results(
     folder: Path, scan: Scan, probabilities: torch.Tensor, cards: Sequence[ModelCard], settings: Settings
 ) -> dict[str, Any]:
     """Write what the settings ask for, each file whole or not at all.
+
+    Of a scan whose images ``pkdr prepare`` registered, the label map is also written on the grid that each had before,
+    as ``<case>_seg_on_<modality>.nii.gz``.
 
     Args:
         folder: the case's folder.
@@ -63,9 +67,13 @@ def write_results(
         volumetric[f"{scan.name}_probabilities.nii.gz"] = _channels_last(probabilities)
     if settings.uncertainty:
         volumetric[f"{scan.name}_uncertainty.nii.gz"] = _channels_last(entropy(probabilities))
+    originals = original_grids(source.parent)
     try:
         for name, volume in volumetric.items():
             write_like(folder / name, volume, source, header.affine)
+        for modality, grid in originals.items():
+            moved = label_on(grid, label.numpy(), header.affine)
+            write_label(folder / f"{scan.name}_seg_on_{modality}.nii.gz", moved, grid.affine)
         image = read_voxels(source)
         if scan.case.channels is not None and image.ndim == 4:
             image = image[..., scan.case.channels[shown]]
@@ -78,7 +86,8 @@ def write_results(
         raise InputError(
             f"cannot write to {folder}: {error.strerror or error}; check the disk and --output."
         ) from error
-    return {"outputs": [*volumetric, "preview.png"], "volumes_ml": volumes}
+    names = [*volumetric, *(f"{scan.name}_seg_on_{modality}.nii.gz" for modality in originals)]
+    return {"outputs": [*names, "preview.png"], "volumes_ml": volumes}
 
 
 def _channels_last(regions: torch.Tensor) -> np.ndarray:

@@ -16,7 +16,8 @@ import numpy as np
 from pkdr_monai.data.headers import UnreadableError, read_header, read_voxels
 from pkdr_monai.errors import InputError
 from pkdr_monai.files import atomic_write
-from pkdr_monai.prepare.series import Series, require_extra
+from pkdr_monai.prepare.dicom_files import require_extra
+from pkdr_monai.prepare.series import Series
 
 __all__ = ["Volume", "convert_series", "converter_version", "write_volume"]
 

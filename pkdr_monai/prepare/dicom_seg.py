@@ -14,7 +14,8 @@ from pkdr_monai import __version__
 from pkdr_monai.data.headers import read_header, read_voxels
 from pkdr_monai.errors import InputError
 from pkdr_monai.files import atomic_write, file_hash
-from pkdr_monai.prepare.series import Series, quiet_pydicom, require_extra
+from pkdr_monai.prepare.dicom_files import quiet_pydicom, require_extra
+from pkdr_monai.prepare.series import Series
 from pkdr_monai.regions import REGIONS, label_to_regions
 
 __all__ = ["write_dicom_seg"]
@@ -95,7 +96,7 @@ def write_dicom_seg(
 
 
 def _image(pydicom: Any, path: Path) -> Any:
-    image = pydicom.dcmread(path, stop_before_pixels=True)
+    image = pydicom.dcmread(path, stop_before_pixels=True, force=True)
     for word in TYPE_2:
         if word not in image:
             setattr(image, word, None)

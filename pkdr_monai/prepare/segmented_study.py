@@ -36,7 +36,7 @@ def segment_study(
             :func:`pkdr_monai.inference.predict` does.
         named: the series to take, by modality.
         brain_mask: mask of the brain on the grid of the series.
-        dicom_seg: write ``<case>_seg.dcm`` beside the label map, of the first modality that the model saw.
+        dicom_seg: write ``<case>_seg.dcm`` beside the label map, of the series whose grid it has.
         tell: called with each line for people.
 
     Returns:
@@ -62,10 +62,9 @@ def segment_study(
 
 
 def _write(prepared: Prepared, output: Path, record: Mapping[str, Any], case: Mapping[str, Any]) -> Path:
-    """Write the segmentation of the series whose modality the models saw first; all series lie on one grid."""
+    """Write the segmentation of the series on whose own grid the label map lies."""
     models = record["models"]
-    seen = {modality for model in models for modality in model["modalities"]}
-    series = next(series for modality, series in prepared.series.items() if modality in seen)
+    series = prepared.series[prepared.reference]
     scheme = record["settings"]["label_scheme"] or read_model(models[0]["weights"]).label_scheme
     label = output / prepared.case / f"{prepared.case}_seg.nii.gz"
     path = label.with_name(f"{prepared.case}_seg.dcm")

@@ -11,17 +11,21 @@ from typing import Any
 
 from pkdr_monai import DISCLAIMER, __version__
 from pkdr_monai.data.acquisition import Judgement, judge_study
-from pkdr_monai.data.geometry import is_same_grid
 from pkdr_monai.errors import InputError
 from pkdr_monai.files import content_hash, file_hash, write_json
+from pkdr_monai.inference.original_grids import PREPARED
 from pkdr_monai.modalities import MODALITIES
 from pkdr_monai.prepare.brain import ENGINES, apply_mask, finding_about, read_mask
 from pkdr_monai.prepare.conversion import Volume, convert_series, converter_version, write_volume
-from pkdr_monai.prepare.series import Series, holds_dicom, read_series, require_extra, unpack_zip
+from pkdr_monai.prepare.dicom_files import holds_dicom, require_extra
+from pkdr_monai.prepare.one_grid import OneGrid, bring_to_one_grid
+from pkdr_monai.prepare.registration import METHOD, require_simpleitk
+from pkdr_monai.prepare.series import Series, read_series
+from pkdr_monai.prepare.zips import unpack_zip
 
 __all__ = ["RECORD", "Prepared", "choose_series", "prepare_study"]
 
-RECORD = "prepare.json"
+RECORD = PREPARED
 
 Tell = Callable[[str], None]
 
@@ -34,11 +38,13 @@ class Prepared:
         case: its name, a hash of the study's UID.
         folder: holds its images, ``<case>_<modality>.nii.gz``, and ``prepare.json``.
         series: the series of each modality.
+        reference: the modality on whose grid, its own, all images lie.
     """
 
     case: str
     folder: Path
     series: Mapping[str, Series]
+    reference: str
 
 
 def prepare_study(
@@ -58,7 +64,8 @@ def prepare_study(
         source: a folder with the DICOM files of one study of one patient, at any depth, or a zip of it.
         output: folder for the result, outside the source.
         named: the series to take, by modality, as their numbers or hashes; then these alone are taken.
-        brain_mask: mask of the brain on the grid of the series; by default the images must be skull-stripped.
+        brain_mask: mask of the brain on the grid of the series, or of the reference where they are registered; by
+            default the images must be skull-stripped.
         tell: called with each line for people.
         use: called with the result while the files of its series, which may be those of a zip, are there.
 
@@ -66,8 +73,8 @@ def prepare_study(
         What was prepared.
 
     Raises:
-        InputError: when the source is no DICOM study, no series is certain and none is named, the series lie on
-            different grids, or the brain is not known.
+        InputError: when the source is no DICOM study, no series is certain and none is named, series on different
+            grids cannot be registered, or the brain is not known.
     """
     source, output = Path(source), Path(output)
     _require_source(source, output)
@@ -87,17 +94,18 @@ def prepare_study(
         chosen = choose_series(study, judgements, named or {})
         case = f"study-{hashlib.sha256(study[0].study.encode()).hexdigest()[:12]}"
         volumes = {modality: convert_series(series, Path(scratch)) for modality, series in chosen.items()}
-        _require_one_grid(volumes, chosen)
-        brains, how = _brains(volumes, mask, output / case / "heads", case)
-        prepared = Prepared(case, output / case, chosen)
+        together = bring_to_one_grid(volumes, tell)
+        brains, how = _brains(together.volumes, mask, output / case / "heads", case)
+        prepared = Prepared(case, output / case, chosen, together.reference)
         images = _write(prepared, brains)
         content = {
             "case": case,
             "input": _inputs(study),
             "series": [_told(*pair, chosen, named or {}) for pair in zip(study, judgements, strict=True)],
             "images": images,
+            "registration": _write_transforms(prepared, together, volumes),
             "brain": how if brain_mask is None else {**how, "mask_sha256": file_hash(brain_mask)},
-            "versions": _versions(),
+            "versions": _versions(bool(together.registered)),
             "note": DISCLAIMER,
         }
         write_json(prepared.folder / RECORD, content)
@@ -180,19 +188,6 @@ def _describe(study: Sequence[Series], judgements: Sequence[Judgement]) -> list[
     return lines
 
 
-def _require_one_grid(volumes: Mapping[str, Volume], chosen: Mapping[str, Series]) -> None:
-    first, *others = volumes
-    for modality in others:
-        here, there = volumes[modality], volumes[first]
-        same_shape = here.voxels.shape == there.voxels.shape
-        if not same_shape or not is_same_grid(there.voxels.shape, here.affine, there.affine):
-            number = chosen[first].number or chosen[first].key
-            raise InputError(
-                f"{first} and {modality} lie on different grids, and nothing here registers them: name one series, "
-                f"such as --{first} {number}, or register them with brainles-preprocessing."
-            )
-
-
 def _brains(
     volumes: Mapping[str, Volume], mask: Volume | None, heads: Path, case: str
 ) -> tuple[dict[str, Volume], dict[str, str]]:
@@ -223,12 +218,32 @@ def _write(prepared: Prepared, brains: Mapping[str, Volume]) -> dict[str, Any]:
     return images
 
 
+def _write_transforms(prepared: Prepared, together: OneGrid, originals: Mapping[str, Volume]) -> dict[str, Any] | None:
+    """Write the transform of each image that was registered, and return what undoing it takes."""
+    if not together.registered:
+        return None
+    moved = {}
+    for modality, found in together.registered.items():
+        path = prepared.folder / f"{prepared.case}_{together.reference}_to_{modality}.tfm"
+        found.write(path)
+        moved[modality] = {
+            "file": path.name,
+            "matrix": found.matrix.tolist(),  # position in the reference to position in this image, mm, RAS
+            "metric": found.metric,
+            "shape": list(originals[modality].voxels.shape),
+            "affine": originals[modality].affine.tolist(),
+        }
+    return {"reference": together.reference, "method": METHOD, "moved": moved}
+
+
 def _clear(prepared: Prepared) -> None:
     """Remove what an earlier preparation of the study wrote, images of other series among it."""
     (prepared.folder / RECORD).unlink(missing_ok=True)
     for modality in MODALITIES:
         for folder in (prepared.folder, prepared.folder / "heads"):
             (folder / f"{prepared.case}_{modality}.nii.gz").unlink(missing_ok=True)
+    for path in prepared.folder.glob(f"{prepared.case}_*_to_*.tfm"):
+        path.unlink()
     heads = prepared.folder / "heads"
     if heads.is_dir() and not any(heads.iterdir()):
         heads.rmdir()
@@ -260,5 +275,6 @@ def _told(
     }
 
 
-def _versions() -> dict[str, str]:
-    return {"pkdr_monai": __version__, "dcm2niix": converter_version(), "pydicom": require_extra().__version__}
+def _versions(registered: bool) -> dict[str, str]:
+    own = {"pkdr_monai": __version__, "dcm2niix": converter_version(), "pydicom": require_extra().__version__}
+    return own | ({"SimpleITK": require_simpleitk().Version_VersionString()} if registered else {})

@@ -75,6 +75,7 @@ def test_doubt_is_said_and_nothing_is_guessed(facts: Facts, modality: str | None
         (replace(T2, directions=0), "do not say where they lie"),
         (replace(T2, image_type=("DERIVED", "PRIMARY", "DIFFUSION", "ADC")), "derived map (ADC)"),
         (replace(T2, image_type=("ORIGINAL", "PRIMARY", "P")), "not a magnitude image"),
+        (replace(T2, image_type=("ORIGINAL", "PRIMARY", "M", "NONE", "MIXED")), "not a magnitude image"),
         (replace(T2, diffusion=True), "diffusion"),
         (replace(T2, scanning=("EP",)), "echo-planar"),
         (replace(T2, description="T2* GRE"), "susceptibility"),

@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 import torch
 
+from pkdr_monai.files import write_json
 from pkdr_monai.inference.results import write_results
-from pkdr_monai.inference.scans import Scan
+from pkdr_monai.inference.scans import Scan, find_scans
 from pkdr_monai.inference.settings import Settings
 from pkdr_monai.runs.model_card import ModelCard
 
@@ -50,6 +51,31 @@ def test_only_what_is_asked_for_is_written(
     assert {path.name for path in tmp_path.iterdir()} == set(asked["outputs"])
     written = nib.load(tmp_path / f"{scan.name}_probabilities.nii.gz")
     np.testing.assert_allclose(written.get_fdata(), probabilities.movedim(0, -1), rtol=1e-6)
+
+
+def test_a_registered_scan_gets_its_label_map_on_each_grid_that_an_image_had(
+    scan: Scan, card: ModelCard, probabilities: torch.Tensor, tmp_path: Path
+) -> None:
+    folder, out = tmp_path / "scan", tmp_path / "out"
+    out.mkdir()
+    image = nib.load(scan.paths(["flair"])[0])
+    folder.mkdir()
+    nib.save(image, folder / "ann_flair.nii.gz")
+    finer, motion = image.affine @ np.diag([0.5, 1, 1, 1]), np.eye(4)
+    motion[2, 3] = 12.0  # two slices
+    moved = {"shape": [80, 40, 32], "affine": (motion @ finer).tolist(), "matrix": motion.tolist()}
+    write_json(folder / "prepare.json", {"registration": {"moved": {"t2": moved}}})
+    (prepared,) = find_scans([folder])
+    told = write_results(out, prepared, probabilities, [card], Settings())
+    assert {path.name for path in out.iterdir()} == set(told["outputs"])
+    label, other = (nib.load(out / f"ann_seg{name}.nii.gz") for name in ("", "_on_t2"))
+    np.testing.assert_allclose(other.affine, motion @ finer)
+    voxels = np.asarray(label.dataobj)
+    assert voxels.any()
+    places = np.rint(np.arange(80) / 2).astype(int)
+    assert np.array_equal(
+        np.asarray(other.dataobj), np.where(places[:, None, None] < 40, voxels[np.minimum(places, 39)], 0)
+    )
 
 
 def test_the_et_rule_turns_a_small_enhancing_tumour_into_necrosis_and_leaves_probabilities(

@@ -34,6 +34,7 @@ HEADERS: dict[str, dict[str, Any]] = {
         "InversionTime": 2500,
     },
 }
+ENHANCED = "t1ce"  # one file with all slices; T2 has an implicit value representation, the others an explicit one
 NUMBERS = {"t1": 3, "t1ce": 9, "t2": 4, "flair": 5}
 
 
@@ -92,6 +93,82 @@ def write_series(
     return folder
 
 
+def write_enhanced(path: Path, volume: np.ndarray, number: int, header: dict[str, Any]) -> Path:
+    """Write a volume (X, Y, Z) as one file of Enhanced MR Image Storage, whose attributes lie in functional groups."""
+    pydicom = pytest.importorskip("pydicom", reason="needs the extra dicom")
+    from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
+    from pydicom.uid import EnhancedMRImageStorage, ExplicitVRLittleEndian, generate_uid
+
+    def group(**values: Any) -> Any:
+        item = Dataset()
+        for word, value in values.items():
+            setattr(item, word, value)
+        return pydicom.Sequence([item])
+
+    affine = oblique()
+    axes = affine[:3, :3] / np.array(SPACING)
+    meta = FileMetaDataset()
+    meta.TransferSyntaxUID, meta.MediaStorageSOPClassUID = ExplicitVRLittleEndian, EnhancedMRImageStorage
+    meta.MediaStorageSOPInstanceUID = generate_uid(entropy_srcs=[f"enhanced {number}"])
+    image = FileDataset(None, {}, file_meta=meta, preamble=b"\0" * 128)
+    image.SOPClassUID, image.SOPInstanceUID = EnhancedMRImageStorage, meta.MediaStorageSOPInstanceUID
+    image.PatientName, image.PatientID, image.PatientBirthDate, image.PatientSex = NAME, ID, "19500101", "F"
+    image.StudyInstanceUID, image.FrameOfReferenceUID = STUDY, FRAME
+    image.SeriesInstanceUID = generate_uid(entropy_srcs=[f"series {number}"])
+    image.StudyDate = image.SeriesDate = image.ContentDate = "20260102"
+    image.StudyTime, image.SeriesTime, image.ContentTime = "101500", "102000", "102000"
+    image.AcquisitionDateTime, image.AcquisitionDuration = "20260102102000", 120.0
+    image.StudyID, image.AccessionNumber, image.ReferringPhysicianName = "1", "ACC77", "Doctor^Somebody"
+    image.Modality, image.Manufacturer, image.ManufacturerModelName = "MR", "Philips", "Phantom"
+    image.SoftwareVersions, image.DeviceSerialNumber, image.PositionReferenceIndicator = "1", "1", ""
+    image.BodyPartExamined, image.PatientPosition, image.MagneticFieldStrength = "HEAD", "HFS", 1.5
+    image.SeriesNumber, image.InstanceNumber, image.SeriesDescription = number, 1, header["SeriesDescription"]
+    image.ImageType = ["ORIGINAL", "PRIMARY", "M", "NONE"]
+    image.PixelPresentation, image.VolumetricProperties, image.ComplexImageComponent = (
+        "MONOCHROME",
+        "VOLUME",
+        "MAGNITUDE",
+    )
+    image.VolumeBasedCalculationTechnique, image.MRAcquisitionType = "NONE", "2D"
+    image.EchoPulseSequence, image.EchoPlanarPulseSequence, image.Spoiling = "SPIN", "NO", "NONE"
+    image.AcquisitionContrast = "UNKNOWN"
+    image.Rows, image.Columns, image.NumberOfFrames = volume.shape[1], volume.shape[0], volume.shape[2]
+    image.SamplesPerPixel, image.PhotometricInterpretation, image.PixelRepresentation = 1, "MONOCHROME2", 0
+    image.BitsAllocated, image.BitsStored, image.HighBit = 16, 16, 15
+    if "ContrastBolusAgent" in header:
+        image.ContrastBolusAgentSequence = group(
+            CodeValue="C-B0317", CodingSchemeDesignator="SRT", CodeMeaning=header["ContrastBolusAgent"]
+        )
+    shared = Dataset()
+    shared.MRTimingAndRelatedParametersSequence = group(RepetitionTime=header["RepetitionTime"], FlipAngle=90)
+    inverted = {"InversionTimes": header["InversionTime"]} if "InversionTime" in header else {}
+    shared.MRModifierSequence = group(InversionRecovery="YES" if inverted else "NO", **inverted)
+    shared.PlaneOrientationSequence = group(
+        ImageOrientationPatient=[round(float(v), 8) for v in (*axes[:, 0], *axes[:, 1])]
+    )
+    shared.PixelMeasuresSequence = group(
+        SliceThickness=4, SpacingBetweenSlices=5, PixelSpacing=[SPACING[1], SPACING[0]]
+    )
+    shared.PixelValueTransformationSequence = group(RescaleIntercept=0, RescaleSlope=1, RescaleType="US")
+    image.SharedFunctionalGroupsSequence = pydicom.Sequence([shared])
+    frames = []
+    for place in range(volume.shape[2]):
+        frame = Dataset()
+        frame.MREchoSequence = group(EffectiveEchoTime=header["EchoTime"])
+        frame.PlanePositionSequence = group(
+            ImagePositionPatient=[round(float(v), 5) for v in affine[:3, 3] + place * affine[:3, 2]]
+        )
+        frame.FrameContentSequence = group(
+            StackID="1", InStackPositionNumber=place + 1, DimensionIndexValues=[1, place + 1], TemporalPositionIndex=1
+        )
+        frames.append(frame)
+    image.PerFrameFunctionalGroupsSequence = pydicom.Sequence(frames)
+    image.PixelData = np.ascontiguousarray(volume.transpose(2, 1, 0).astype("<u2")).tobytes()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    image.save_as(path, enforce_file_format=True)
+    return path
+
+
 @pytest.fixture(scope="session")
 def patient() -> PhantomCase:
     return make_case(seed=7, shape=SHAPE, spacing=SPACING)
@@ -108,7 +185,11 @@ def study(patient: PhantomCase, head: np.ndarray, tmp_path_factory: pytest.TempP
     """A DICOM folder with four series of a brain, a localiser, a diffusion map and a report in text."""
     folder = tmp_path_factory.mktemp("export") / NAME
     for modality, header in HEADERS.items():
-        write_series(folder / modality, patient.images[modality], NUMBERS[modality], header, implicit=modality == "t2")
+        volume, number = patient.images[modality], NUMBERS[modality]
+        if modality == ENHANCED:
+            write_enhanced(folder / modality / "IM0001", volume, number, header)
+        else:
+            write_series(folder / modality, volume, number, header, implicit=modality == "t2")
     maps = {"SeriesDescription": "ADC", "ImageType": ["DERIVED", "PRIMARY", "DIFFUSION", "ADC"]}
     write_series(folder / "adc", head[:, :, :6], 7, maps, ScanningSequence="EP")
     write_series(folder / "loc", head[:, :, :3], 1, {"SeriesDescription": f"loc {NAME}", "ScanningSequence": "GR"})
@@ -118,11 +199,12 @@ def study(patient: PhantomCase, head: np.ndarray, tmp_path_factory: pytest.TempP
 
 @pytest.fixture(scope="session")
 def direct(patient: PhantomCase, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The same patient's FLAIR as a NIfTI file that never was DICOM."""
-    path = tmp_path_factory.mktemp("direct") / "patient_flair.nii.gz"
+    """The same patient's FLAIR as a NIfTI file that never was DICOM, with the other modalities beside it."""
+    folder = tmp_path_factory.mktemp("direct")
     affine = np.diag([-1.0, -1.0, 1.0, 1.0]) @ oblique()
-    nib.save(nib.Nifti1Image(patient.images["flair"], affine), path)
-    return path
+    for modality, voxels in patient.images.items():
+        nib.save(nib.Nifti1Image(voxels, affine), folder / f"patient_{modality}.nii.gz")
+    return folder / "patient_flair.nii.gz"
 
 
 @pytest.fixture

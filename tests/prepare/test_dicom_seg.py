@@ -12,7 +12,7 @@ from pkdr_monai.errors import InputError
 from pkdr_monai.phantom.case import PhantomCase
 from pkdr_monai.prepare.dicom_seg import write_dicom_seg
 from pkdr_monai.prepare.series import Series, read_series
-from tests.prepare.conftest import SHAPE
+from tests.prepare.conftest import ENHANCED, SHAPE
 
 MODELS = [{"name": "any_subset", "version": "0.1.0", "sha256": "ab" * 32}]
 
@@ -51,6 +51,20 @@ def test_it_equals_the_label_map_voxel_for_voxel(
     assert np.array_equal(tc, np.isin(patient.label, (1, 4)))
     assert np.array_equal(wt, patient.label > 0)
     assert np.array_equal(et, patient.label == 4)
+
+
+def test_one_of_a_multi_frame_series_equals_the_label_map_too(
+    study: Path, label: Path, patient: PhantomCase, tmp_path: Path
+) -> None:
+    highdicom = pytest.importorskip("highdicom", reason="needs the extra dicom")
+    (series,) = read_series(study / ENHANCED)
+    write_dicom_seg(tmp_path / "a.dcm", label, "brats2018", series, MODELS)
+    seg = highdicom.seg.segread(tmp_path / "a.dcm")
+    ((_, _, uid),) = seg.get_source_image_uids()
+    frames = range(1, SHAPE[2] + 1)
+    read = seg.get_pixels_by_source_frame(uid, list(frames), assert_missing_frames_are_empty=True)  # (Z, Y, X, 3)
+    wt = read[..., 1].transpose(2, 1, 0)
+    assert np.array_equal(wt, patient.label > 0)
 
 
 def test_codes_algorithm_and_references_are_stated(flair: Series, label: Path, tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,6 +14,7 @@ import numpy as np
 import pytest
 
 from pkdr_monai.errors import InputError
+from pkdr_monai.inference.original_grids import original_grids
 from pkdr_monai.inference.scans import find_scans
 from pkdr_monai.phantom.case import PhantomCase
 from pkdr_monai.prepare.study import prepare_study
@@ -91,10 +93,42 @@ def test_what_is_uncertain_is_asked_for(patient: PhantomCase, study: Path, tmp_p
         prepare_study(tmp_path / "two", tmp_path / "out")
 
 
-def test_different_grids_are_refused_with_the_way_on(patient: PhantomCase, tmp_path: Path) -> None:
+def test_different_grids_are_registered_and_the_transform_is_kept(patient: PhantomCase, tmp_path: Path) -> None:
+    sitk = pytest.importorskip("SimpleITK", reason="needs the extra prepare")
     write_series(tmp_path / "in" / "a", patient.images["t2"], 4, HEADERS["t2"])
     write_series(tmp_path / "in" / "b", patient.images["flair"][:, :, :-1], 5, HEADERS["flair"])
-    with pytest.raises(InputError, match=r"t2 and flair lie on different grids.*name one series, such as --t2 4"):
+    lines: list[str] = []
+    prepared = prepare_study(tmp_path / "in", tmp_path / "out", tell=lines.append)
+    assert prepared.reference == "t2"
+    assert any("flair lies on another grid than t2: registered to it" in line for line in lines)
+    (scan,) = find_scans([tmp_path / "out"])
+    t2, flair = (nib.load(path) for path in scan.paths(scan.modalities))
+    assert (t2.shape, flair.shape) == ((80, 80, 32), (80, 80, 32))
+    record = json.loads((prepared.folder / "prepare.json").read_text())
+    moved = record["registration"]["moved"]["flair"]
+    places = (
+        np.array([[*corner, 1.0] for corner in np.ndindex(2, 2, 2)]) * [79, 79, 30, 1] @ np.array(moved["affine"]).T
+    )
+    away = np.linalg.norm((places @ (np.array(moved["matrix"]) - np.eye(4)).T)[:, :3], axis=1)
+    assert away.mean() < 0.5  # the head did not move
+    assert moved["shape"] == [80, 80, 31]
+    read = sitk.ReadTransform(str(prepared.folder / moved["file"]))
+    assert read.GetName() == "Euler3DTransform"
+    assert record["versions"]["SimpleITK"] == sitk.Version_VersionString()
+    grid = original_grids(prepared.folder)["flair"]
+    assert (grid.shape, grid.affine.tolist()) == ((80, 80, 31), moved["affine"])
+    again = prepare_study(tmp_path / "in", tmp_path / "out", named={"flair": "5"})
+    assert not [*again.folder.glob("*.tfm")]
+    assert original_grids(again.folder) == {}
+
+
+def test_without_simpleitk_different_grids_are_refused_with_the_way_on(
+    patient: PhantomCase, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "SimpleITK", None)
+    write_series(tmp_path / "in" / "a", patient.images["t2"], 4, HEADERS["t2"])
+    write_series(tmp_path / "in" / "b", patient.images["flair"][:, :, :-1], 5, HEADERS["flair"])
+    with pytest.raises(InputError, match=r"lie on different grids.*pkdr-monai\[prepare\].*name one series"):
         prepare_study(tmp_path / "in", tmp_path / "out")
     assert prepare_study(tmp_path / "in", tmp_path / "out", named={"flair": "5"}).series
 
