@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Hashable, Mapping, Sequence
+import warnings
+from collections.abc import Hashable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -47,10 +49,8 @@ class LoadModalitiesd(LoadImaged, ThreadUnsafe):
     MONAI 1.6.1's ``NibabelReader`` remembers the files of its last ``read`` and pairs them with the images in
     ``get_data``. Two threads that share it, as those of a ``CacheDataset`` do, can pair four images with the one file
     of a label map, and three modalities vanish silently. A transform marked ``ThreadUnsafe`` is copied for each
-    thread instead. MONAI's other readers are not opened, of which that of DICOM prints a notice.
-
-    Label maps, under ``"label"`` or ``"truth"``, are rounded
-    to whole numbers, see :func:`pkdr_monai.regions.whole_labels`.
+    thread instead. Label maps, under ``"label"`` or ``"truth"``, are rounded to whole numbers, see
+    :func:`pkdr_monai.regions.whole_labels`.
 
     Files are read by :class:`~pkdr_monai.data.reader.ScanReader`: with the affine that the checks take, all on one
     grid. An entry's ``geometry`` says what of its headers counts.
@@ -69,9 +69,10 @@ class LoadModalitiesd(LoadImaged, ThreadUnsafe):
     def __init__(
         self, keys: KeysCollection, ensure_channel_first: bool = False, allow_missing_keys: bool = False
     ) -> None:
-        super().__init__(
-            keys, NibabelReader, ensure_channel_first=ensure_channel_first, allow_missing_keys=allow_missing_keys
-        )
+        with _without_notice_of_dicom():
+            super().__init__(
+                keys, NibabelReader, ensure_channel_first=ensure_channel_first, allow_missing_keys=allow_missing_keys
+            )
 
     def __call__(self, data: Data, reader: ImageReader | None = None) -> dict[Hashable, Any]:
         """Return the entry with images in place of their files."""
@@ -305,6 +306,20 @@ class RegionsToLabeld(MapTransform):
         for key in self.key_iterator(entry):
             entry[key] = _with_metadata_of(entry[key], regions_to_label(_plain(entry[key]), self.label_scheme))
         return entry
+
+
+@contextmanager
+def _without_notice_of_dicom() -> Iterator[None]:
+    """Keep back what MONAI 1.6.1 says of decoders for DICOM, where pydicom is installed, whatever is to be read."""
+    decoders = logging.getLogger("monai.data.nvimgcodec_pydicom_plugin")
+    level = decoders.level
+    decoders.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "NvImgCodecPydicomReader")
+            yield
+    finally:
+        decoders.setLevel(level)
 
 
 def _without_rounding(image: torch.Tensor) -> torch.Tensor:

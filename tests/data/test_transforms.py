@@ -236,3 +236,11 @@ def test_what_has_the_spacing_stays_and_what_is_resampled_goes_back() -> None:
     assert back.shape == volume.shape
     torch.testing.assert_close(back.affine, volume.affine)
     torch.testing.assert_close(back.as_tensor(), volume.as_tensor(), rtol=0, atol=1.0)
+
+
+def test_nothing_is_said_of_dicom_where_nifti_is_read(
+    recwarn: pytest.WarningsRecorder, caplog: pytest.LogCaptureFixture
+) -> None:
+    LoadModalitiesd("image")
+    assert not recwarn.list
+    assert not caplog.records
