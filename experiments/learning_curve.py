@@ -9,7 +9,6 @@ run that has a result is not repeated. The results are in experiments/results/we
 
 from __future__ import annotations
 
-import csv
 import random
 import sys
 from collections.abc import Iterator, Sequence
@@ -21,7 +20,8 @@ from pkdr_monai.data import load_data_list, make_data_list
 from pkdr_monai.data.layouts import find_cases
 from pkdr_monai.data.splits import split_folds
 from pkdr_monai.files import read_object, write_json
-from pkdr_monai.regions import REGIONS
+from pkdr_monai.runs.history import read_history
+from pkdr_monai.runs.scores import read_figures
 
 FOLDER = Path("runs", "learning_curve")
 RESULTS = ROOT / "experiments" / "results" / "weights" / "learning_curve"
@@ -35,7 +35,6 @@ OPTIONS = {
     "weights": ["--initial_weights", "bundle/models/model.pt", "--learning_rate", "0.0003"],
     "scratch": ["--learning_rate", "0.001"],
 }
-METRICS = {"dice": "val_mean_dice_raw.csv", "hd95": "val_hd95_raw.csv"}
 
 
 @dataclass(frozen=True)
@@ -124,15 +123,8 @@ def _result(run: Run) -> dict[str, object]:
     folder = ROOT / FOLDER / run.name
     data_list = load_data_list(ROOT / run.data_list)
     record = read_object(folder / "run.json")
-    with (folder / "history.csv").open(newline="") as file:
-        seconds = sum(float(epoch["seconds"]) for epoch in csv.DictReader(file))
+    seconds = sum(epoch["seconds"] for epoch in read_history(folder / "history.csv"))
     names = {section: [entry["case"] for entry in data_list[section]] for section in ("training", "validation", "test")}
-    scores: dict[str, dict[str, dict[str, float]]] = {name: {} for name in names["test"]}
-    for metric, table in METRICS.items():
-        with (folder / "evaluation" / table).open(newline="") as file:
-            for name, row in zip(names["test"], csv.DictReader(file), strict=True):
-                values = (round(float(row[f"class{channel}"]), 5) for channel in range(len(REGIONS)))
-                scores[name][metric] = dict(zip(REGIONS, values, strict=True))
     return {
         "modality": run.modality,
         "start": run.start,
@@ -145,7 +137,7 @@ def _result(run: Run) -> dict[str, object]:
         "best_epoch": record["best"]["epoch"],
         "training_seconds": round(seconds, 1),
         "environment": record["environment"],
-        "scores": scores,
+        "scores": read_figures(folder / "evaluation", names["test"]),
     }
 
 

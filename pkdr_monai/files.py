@@ -195,7 +195,7 @@ class FolderLock:
 
     Args:
         folder: which is made where it is absent.
-        refusal: what the user of a second process is told: who is at work there, and what to do.
+        refusal: message for a second process: what is using the folder, and what to do.
 
     Example:
         >>> import tempfile

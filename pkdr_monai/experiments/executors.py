@@ -18,14 +18,11 @@ from pkdr_monai import DISCLAIMER
 from pkdr_monai.errors import InputError
 from pkdr_monai.experiments.plan import Job
 from pkdr_monai.files import read_json, read_object, write_json
-from pkdr_monai.regions import REGIONS
 from pkdr_monai.runs.history import read_history
-from pkdr_monai.runs.scores import read_table
+from pkdr_monai.runs.scores import read_figures
 from pkdr_monai.workflow import run_bundle
 
 __all__ = ["Executor", "LocalExecutor", "SubmititExecutor", "run_job"]
-
-METRICS = {"dice": "val_mean_dice", "hd95": "val_hd95"}
 
 
 def run_job(job: Job) -> None:
@@ -51,6 +48,7 @@ def _result(job: Job, modality: str, seconds: float) -> dict[str, Any]:
     """Put together what a table needs of an evaluation, and what tells it from others."""
     record = read_json(job.output_dir / "run.json")
     epochs = read_history(job.output_dir / "history.csv")
+    names = [entry["case"] for entry in job.study.data_list[job.study.scored]]  # in the order of the data loader
     return {
         "cells": list(job.cells),
         "modality": modality,
@@ -70,7 +68,7 @@ def _result(job: Job, modality: str, seconds: float) -> dict[str, Any]:
         "environment": record["environment"],
         "finished": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "commands": _portable(job),
-        "cases": _cases(job, modality),
+        "cases": read_figures(job.evaluation_dir(modality), names),
         "note": DISCLAIMER,
     }
 
@@ -79,17 +77,6 @@ def _portable(job: Job) -> list[str]:
     """Return the commands without the place that a data set has on this machine."""
     folder = job.study.cohort.get("folder")
     return [command.replace(str(folder), "DATASET_DIR") if folder else command for command in job.commands()]
-
-
-def _cases(job: Job, modality: str) -> dict[str, dict[str, dict[str, float]]]:
-    """Read the figures of each case, ``{case: {metric: {region: value}}}``, from the tables of the evaluation."""
-    names = [entry["case"] for entry in job.study.data_list[job.study.scored]]  # in the order of the data loader
-    figures: dict[str, dict[str, dict[str, float]]] = {name: {} for name in names}
-    for metric, table in METRICS.items():
-        rows = read_table(job.evaluation_dir(modality) / f"{table}_raw.csv")
-        for name, (_, values) in zip(names, rows, strict=True):
-            figures[name][metric] = {region: round(value, 5) for region, value in zip(REGIONS, values, strict=True)}
-    return figures
 
 
 PRELOADED = ["monai.bundle", "pkdr_monai.experiments.executors", "pkdr_monai.data", "pkdr_monai.handlers"]

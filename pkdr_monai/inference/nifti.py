@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import gzip
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from pkdr_monai.errors import InputError
 from pkdr_monai.files import atomic_write
 from pkdr_monai.regions import regions_to_label
 
-__all__ = ["SaveLabelMapd", "SourceGridWriter", "write_like"]
+__all__ = ["SaveLabelMapd", "SourceGridWriter", "write_label", "write_like"]
 
 COMPRESSION = 3  # higher levels take several times as long for a few percent
 GEOMETRY = (
@@ -54,6 +54,17 @@ def write_like(path: Path, volume: np.ndarray, source: Path, affine: np.ndarray 
     content = image.to_bytes()
     with atomic_write(path) as file:
         file.write(gzip.compress(content, COMPRESSION, mtime=0) if path.suffix.lower() == ".gz" else content)
+
+
+def write_label(path: Path, label: np.ndarray, affine: Sequence[Sequence[float]] | np.ndarray) -> None:
+    """Write a label map, uint8, as ``.nii.gz``, atomically."""
+    image: Any = nib.Nifti1Image(label.astype(np.uint8), np.asarray(affine))
+    image.set_qform(np.asarray(affine), code=1)
+    image.set_sform(np.asarray(affine), code=1)
+    image.header.set_xyzt_units("mm")
+    image.header["descrip"] = NOTE
+    with atomic_write(path) as file:
+        file.write(gzip.compress(image.to_bytes(), COMPRESSION, mtime=0))
 
 
 class SourceGridWriter(NibabelWriter):

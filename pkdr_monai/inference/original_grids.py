@@ -2,25 +2,20 @@
 
 from __future__ import annotations
 
-import gzip
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import nibabel as nib
 import numpy as np
 
 from pkdr_monai.errors import InputError
-from pkdr_monai.files import atomic_write, read_object
+from pkdr_monai.files import read_object
 
-__all__ = ["PREPARED", "OriginalGrid", "label_on", "original_grids", "write_label"]
+__all__ = ["PREPARED", "OriginalGrid", "label_on", "original_grids"]
 
 PREPARED = "prepare.json"
 """What ``pkdr prepare`` did to the scan of a folder."""
-
-COMPRESSION = 3
-NOTE = b"PKDR; research software, not a medical device"
 
 
 @dataclass(frozen=True)
@@ -80,14 +75,3 @@ def label_on(grid: OriginalGrid, label: np.ndarray, affine: np.ndarray) -> np.nd
         inside = ((index >= 0) & (index < label.shape)).all(axis=-1)
         found[..., z][inside] = label[tuple(index[inside].T)]
     return found
-
-
-def write_label(path: Path, label: np.ndarray, affine: Sequence[Sequence[float]] | np.ndarray) -> None:
-    """Write a label map, uint8, as ``.nii.gz``, atomically."""
-    image = nib.Nifti1Image(label.astype(np.uint8), np.asarray(affine))
-    image.set_qform(np.asarray(affine), code=1)
-    image.set_sform(np.asarray(affine), code=1)
-    image.header.set_xyzt_units("mm")
-    image.header["descrip"] = NOTE
-    with atomic_write(path) as file:
-        file.write(gzip.compress(image.to_bytes(), COMPRESSION, mtime=0))

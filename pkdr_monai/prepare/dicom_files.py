@@ -1,4 +1,4 @@
-"""DICOM files: which ones are, and their headers, complete and without a word that may name a patient."""
+"""Find DICOM files and read their headers; messages about them do not name the patient."""
 
 from __future__ import annotations
 

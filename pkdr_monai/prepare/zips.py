@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import stat
 import zipfile
+import zlib
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -34,7 +35,7 @@ def unpack_zip(path: Path, folder: Path) -> None:
                         if left < 0:  # whatever the sizes in its directory say
                             raise InputError(_too_large())
                         file.write(block)
-    except (zipfile.BadZipFile, EOFError, NotImplementedError, zipfile.zlib.error) as error:  # type: ignore[attr-defined]
+    except (zipfile.BadZipFile, EOFError, zlib.error, NotImplementedError) as error:  # the last: unknown compression
         raise InputError(f"the zip is damaged ({error}): pack the DICOM folder again.") from error
 
 

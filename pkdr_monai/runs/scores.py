@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import csv
+from collections.abc import Sequence
 from pathlib import Path
 
 from pkdr_monai.errors import InputError
 from pkdr_monai.regions import REGIONS
 
-__all__ = ["read_table"]
+__all__ = ["read_figures", "read_table"]
+
+METRICS = {"dice": "val_mean_dice_raw.csv", "hd95": "val_hd95_raw.csv"}
 
 
 def read_table(path: str | Path) -> list[tuple[str, tuple[float, ...]]]:
@@ -33,3 +36,23 @@ def read_table(path: str | Path) -> list[tuple[str, tuple[float, ...]]]:
             f"{path} is not what an evaluation writes: expected the columns filename, {', '.join(columns)} with a "
             "number each. Evaluate again."
         ) from error
+
+
+def read_figures(folder: str | Path, names: Sequence[str]) -> dict[str, dict[str, dict[str, float]]]:
+    """Read Dice and HD95 of each case from an evaluation, to five decimals.
+
+    Args:
+        folder: folder of the evaluation.
+        names: names of the cases, in the order in which they were scored.
+
+    Returns:
+        ``{case: {"dice": {region: value}, "hd95": {region: value}}}``.
+
+    Raises:
+        InputError: when a table is damaged.
+    """
+    figures: dict[str, dict[str, dict[str, float]]] = {name: {} for name in names}
+    for metric, table in METRICS.items():
+        for name, (_, values) in zip(names, read_table(Path(folder) / table), strict=True):
+            figures[name][metric] = {region: round(value, 5) for region, value in zip(REGIONS, values, strict=True)}
+    return figures

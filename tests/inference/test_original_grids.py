@@ -10,7 +10,8 @@ import pytest
 
 from pkdr_monai.errors import InputError
 from pkdr_monai.files import write_json
-from pkdr_monai.inference.original_grids import OriginalGrid, label_on, original_grids, write_label
+from pkdr_monai.inference.nifti import write_label
+from pkdr_monai.inference.original_grids import OriginalGrid, label_on, original_grids
 
 
 def test_each_voxel_is_that_of_the_nearest_one() -> None:
