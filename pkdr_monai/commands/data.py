@@ -51,7 +51,7 @@ class Data:
         Example: pkdr data check BraTS2020 --exclude BraTS20_Training_355
 
         Args:
-            dataset_dir: folder of a data set as downloaded: BraTS 2018 to 2024, or the Decathlon's Task01.
+            dataset_dir: folder of a data set: BraTS 2018 to 2024, BIDS, nnU-Net's raw data, or the Decathlon's Task01.
             exclude: names of cases to leave out, with commas between them.
             label_scheme: brats2018, brats2023, brats2024_gli, brats2024_ped or msd, where names do not tell it.
             report: HTML file to write: the problems, figures of the sound cases, and a slice of each.
@@ -130,7 +130,7 @@ class Data:
         Example: pkdr data split MICCAI_BraTS_2018_Data_Training --output brats2018.json --seed 1
 
         Args:
-            dataset_dir: folder of a data set as downloaded: BraTS 2018 to 2024, or the Decathlon's Task01.
+            dataset_dir: folder of a data set: BraTS 2018 to 2024, BIDS, nnU-Net's raw data, or the Decathlon's Task01.
             output: the file to write.
             seed: chooses the division.
             folds: divide for cross-validation into that many folds.

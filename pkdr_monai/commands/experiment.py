@@ -39,7 +39,7 @@ class Experiment:
 
     Args:
         what: tables, cells or YAML files, with commas between them: table1, table3/without_patch_kd, all.
-        cohort: phantom for synthetic cases, or a data set's folder: BraTS 2018 to 2024, the Decathlon's Task01.
+        cohort: phantom for synthetic cases, or a data set's folder, as pkdr data check takes it.
         modalities: what students see; t1+flair is a pair, subsets stands for all 15.
         seeds: seeds of each method; a teacher that only serves has seed 0.
         smoke: tiny cases, tiny networks, two epochs: does everything run?
