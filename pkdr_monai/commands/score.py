@@ -7,7 +7,7 @@ from pkdr_monai.terminal import ProgressLine, echo, verb
 __all__ = ["score"]
 
 
-@verb(et_rule=number)
+@verb(et_rule=number, lesions=number, lesion_volume=number)
 def score(
     predictions: str,
     *,
@@ -16,6 +16,8 @@ def score(
     label_scheme: str | None = None,
     truth_scheme: str | None = None,
     et_rule: float = 0.0,
+    lesions: float = 0.0,
+    lesion_volume: float = 50.0,
 ) -> None:
     """Score label maps, whoever made them, by the Dice and HD95 of an evaluation.
 
@@ -31,11 +33,13 @@ def score(
         label_scheme: scheme of the predictions, such as brats2023 or msd; default: that of the truth.
         truth_scheme: scheme of the truth; default: that of the data set.
         et_rule: score ET also with predictions of less than this volume in mm³ as necrosis, such as 500; 0 does not.
+        lesions: count lesions too; one is found with this intersection over union or more, such as 0.5; 0 does not.
+        lesion_volume: leave out lesions of up to this volume in mm³, true and predicted ones.
     """
     from pkdr_monai.scoring import score_label_maps, table, write_scores
 
     progress = ProgressLine("scoring")
-    scored = score_label_maps(predictions, truth, label_scheme, truth_scheme, et_rule, progress)
+    scored = score_label_maps(predictions, truth, label_scheme, truth_scheme, et_rule, lesions, lesion_volume, progress)
     rows, whole = write_scores(scored, output)
     for line in table(scored):
         echo(line)

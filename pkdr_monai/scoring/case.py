@@ -1,4 +1,4 @@
-"""One predicted label map against the truth: Dice and HD95 of each region, with the ET rule where it is asked for."""
+"""One predicted label map against the truth: Dice and HD95 of each region; the ET rule and lesions where asked for."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from pkdr_monai.errors import InputError
 from pkdr_monai.regions import REGIONS, small_et_to_necrosis
 from pkdr_monai.reporting.measure import dice, hd95
 from pkdr_monai.reporting.scans import Predicted, Scan, read_canonical, regions_of
+from pkdr_monai.scoring.lesions import LesionRule, compare_lesions
 
 __all__ = ["COLUMNS", "check_grids", "columns", "score_case"]
 
@@ -20,17 +21,25 @@ SHOWN = ("wt", "tc", "et")  # from the largest region to the smallest, as tables
 COLUMNS: tuple[str, ...] = tuple(f"{metric}_{region}" for metric in ("dice", "hd95") for region in (*SHOWN, "mean"))
 """The scores of a case: Dice, from 0 to 1, and HD95 in mm."""
 RULED = ("dice_et_rule", "hd95_et_rule")
+LESIONS = tuple(
+    f"{what}_{region}"
+    for what in ("lesions_found", "lesions_missed", "lesions_invented", "lesion_dice")
+    for region in SHOWN
+)
+NO_LESIONS = LesionRule()
 SHIFT = 0.1  # mm, by which two affines may differ: programs round them differently
 
 
-def columns(et_rule: float) -> tuple[str, ...]:
-    """Return the names of a case's scores; with the ET rule, ET is scored a second time.
+def columns(et_rule: float, lesions: float = 0.0) -> tuple[str, ...]:
+    """Return the names of a case's scores; with the ET rule, ET is scored a second time, and lesions may be counted.
 
     Example:
         >>> columns(0)[:4], columns(500)[-2:]
         (('dice_wt', 'dice_tc', 'dice_et', 'dice_mean'), ('dice_et_rule', 'hd95_et_rule'))
+        >>> columns(0, 0.5)[-3:]
+        ('lesion_dice_wt', 'lesion_dice_tc', 'lesion_dice_et')
     """
-    return COLUMNS + RULED if et_rule else COLUMNS
+    return COLUMNS + (RULED if et_rule else ()) + (LESIONS if lesions else ())
 
 
 def check_grids(case: str, prediction: Path, truth: Path) -> None:
@@ -56,7 +65,13 @@ def check_grids(case: str, prediction: Path, truth: Path) -> None:
 
 
 def score_case(
-    case: str, prediction: Path, truth: Path, label_scheme: str, truth_scheme: str, et_rule: float = 0.0
+    case: str,
+    prediction: Path,
+    truth: Path,
+    label_scheme: str,
+    truth_scheme: str,
+    et_rule: float = 0.0,
+    lesion_rule: LesionRule = NO_LESIONS,
 ) -> dict[str, float]:
     """Score one label map.
 
@@ -68,6 +83,7 @@ def score_case(
         truth_scheme: scheme of the truth's values.
         et_rule: volume in mm³ below which the prediction's ET counts as necrosis in ``dice_et_rule`` and
             ``hd95_et_rule``; 0 leaves these out. All other scores are those without the rule.
+        lesion_rule: which lesions count, and as found; by default none is counted.
 
     Returns:
         A score for each of :func:`columns`.
@@ -83,8 +99,8 @@ def score_case(
         by_region = dict(zip(REGIONS, values, strict=True))
         scores |= {f"{metric}_{region}": by_region[region] for region in SHOWN}
         scores[f"{metric}_mean"] = float(np.mean(values))
+    volume = float(abs(np.linalg.det(affine[:3, :3])))
     if et_rule:
-        volume = float(abs(np.linalg.det(affine[:3, :3])))
         before = torch.from_numpy(found)
         after = small_et_to_necrosis(before, et_rule, volume)
         ruled = (scores["dice_et"], scores["hd95_et"])
@@ -93,6 +109,13 @@ def score_case(
             place = REGIONS.index("et")
             ruled = (dice(changed)[place], hd95(changed)[place])
         scores |= dict(zip(RULED, ruled, strict=True))
+    if lesion_rule.iou:
+        by_place = [
+            compare_lesions(found[place], true[place], lesion_rule, volume) for place in map(REGIONS.index, SHOWN)
+        ]
+        for what in ("found", "missed", "invented", "dice"):
+            name = "lesion_dice" if what == "dice" else f"lesions_{what}"
+            scores |= {f"{name}_{region}": getattr(count, what) for region, count in zip(SHOWN, by_place, strict=True)}
     return scores
 
 

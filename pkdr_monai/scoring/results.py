@@ -12,7 +12,7 @@ import numpy as np
 from pkdr_monai import DISCLAIMER, __version__
 from pkdr_monai.errors import InputError
 from pkdr_monai.files import atomic_write, write_json
-from pkdr_monai.scoring.case import columns
+from pkdr_monai.scoring.case import SHOWN, columns
 from pkdr_monai.scoring.cohort import Scored
 
 __all__ = ["summary", "table", "write_scores"]
@@ -28,7 +28,7 @@ def summary(scored: Scored) -> dict[str, dict[str, float | int | None]]:
         {'mean': 1.0, 'sd': None, 'median': 1.0, 'n': 1}
     """
     result: dict[str, dict[str, float | int | None]] = {}
-    for column in columns(scored.options["et_rule"]):
+    for column in _columns(scored):
         values = np.array([scores[column] for scores in scored.cases.values()])
         deviation = float(values.std(ddof=1)) if values.size > 1 else None
         result[column] = {
@@ -53,7 +53,7 @@ def write_scores(scored: Scored, folder: str | Path) -> tuple[Path, Path]:
     Raises:
         InputError: when they cannot be written.
     """
-    names = columns(scored.options["et_rule"])
+    names = _columns(scored)
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(["case", *names])
@@ -95,6 +95,28 @@ def table(scored: Scored) -> list[str]:
             lines.append(f"{name:<7}{statistic:<6}" + "".join(f"{cell:>8}" for cell in cells))
     if rule:
         lines.append(f"* predictions with less than {rule:g} mm³ of ET: counted as necrosis")
+    if scored.options.get("lesions"):
+        lines += _lesions(scored)
+    return lines
+
+
+def _columns(scored: Scored) -> tuple[str, ...]:
+    return columns(scored.options["et_rule"], scored.options.get("lesions", 0.0))
+
+
+def _lesions(scored: Scored) -> list[str]:
+    """Return the lines of the lesions: how many in all cases, and their Dice, first averaged within each case."""
+    lines, figures = [], summary(scored)
+    for title in ("found", "missed", "invented"):
+        totals = [sum(scores[f"lesions_{title}_{region}"] for scores in scored.cases.values()) for region in SHOWN]
+        titled = f"{title} lesions" if title == "found" else title
+        lines.append(f"{titled:<13}" + "".join(f"{_cell(total, 0):>8}" for total in totals))
+    means = [_cell(figures[f"lesion_dice_{region}"]["mean"], 3) for region in SHOWN]
+    lines.append(f"{'lesion Dice':<13}" + "".join(f"{mean:>8}" for mean in means))
+    iou, volume = scored.options["lesions"], scored.options["lesion_volume"]
+    lines.append(
+        f"lesions of more than {volume:g} mm³; found: an intersection over union of {iou:g} or more, one to one"
+    )
     return lines
 
 

@@ -37,6 +37,25 @@ def test_score_writes_tables_and_tells_them(
     assert (tmp_path / "out" / "scores.csv").read_text().startswith("case,dice_wt,")
 
 
+def test_lesions_are_counted_where_they_are_asked_for(
+    predictions: Path, dataset: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ("score", predictions, "--truth", dataset, "--output", tmp_path / "out")
+    main([*map(str, words), "--lesions", "0.5"])
+    told = capsys.readouterr().out.splitlines()
+    assert "found lesions       2       2       0" in told
+    assert "missed              0       0       2" in told
+    assert "invented            0       0       2" in told
+    assert "lesion Dice     1.000   1.000   0.000" in told
+    assert "lesions of more than 50 mm³; found: an intersection over union of 0.5 or more, one to one" in told
+    record = json.loads((tmp_path / "out" / "scores.json").read_text())
+    assert (record["options"]["lesions"], record["options"]["lesion_volume"]) == (0.5, 50)
+    assert record["cases"]["001"]["lesions_missed_et"] == 1
+    assert (tmp_path / "out" / "scores.csv").read_text().splitlines()[0].endswith("lesion_dice_et")
+    assert exit_code(*words, "--lesions", "2") == 2
+    assert exit_code(*words, "--lesions") == 2  # without a threshold
+
+
 def test_bad_input_ends_with_2_and_one_sentence(
     predictions: Path, dataset: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
