@@ -17,7 +17,7 @@ from experiments.shipped import find_regions
 from experiments.steps import ROOT
 from pkdr_monai.files import atomic_write
 from pkdr_monai.modalities import MODALITIES
-from pkdr_monai.phantom.wide_case import make_wide_case, wide_grade
+from pkdr_monai.phantom.wide import make_wide_case, wide_grade
 from pkdr_monai.regions import REGIONS
 
 HEADS = 20

@@ -20,8 +20,7 @@ from pkdr_monai.data import load_data_list, make_data_list
 from pkdr_monai.data.layouts import find_cases
 from pkdr_monai.data.splits import split_folds
 from pkdr_monai.files import read_object, write_json
-from pkdr_monai.runs.history import read_history
-from pkdr_monai.runs.scores import read_figures
+from pkdr_monai.runs.tables import read_figures, read_history
 
 FOLDER = Path("runs", "learning_curve")
 RESULTS = ROOT / "experiments" / "results" / "weights" / "learning_curve"

@@ -25,7 +25,7 @@ from pkdr_monai.data.headers import read_header, read_voxels
 from pkdr_monai.files import atomic_write
 from pkdr_monai.modalities import MODALITIES
 from pkdr_monai.phantom.case import make_case
-from pkdr_monai.phantom.wide_case import make_wide_case
+from pkdr_monai.phantom.wide import make_wide_case
 
 FIT = ROOT / "pkdr_monai" / "data" / "likeness_fit.py"
 RESULT = ROOT / "experiments" / "results" / "modality_likeness.csv"

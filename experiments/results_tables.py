@@ -10,10 +10,9 @@ import numpy as np
 
 from experiments.steps import ROOT
 from pkdr_monai.comparison import read_study, read_tables
-from pkdr_monai.comparison.markdown import comparison_table, markdown_table
 from pkdr_monai.comparison.statistics import compare
 from pkdr_monai.comparison.study import Study
-from pkdr_monai.comparison.tables import modality_title
+from pkdr_monai.comparison.tables import comparison_table, markdown_table, modality_title
 from pkdr_monai.files import atomic_write
 
 DOCUMENT = ROOT / "docs" / "results.md"

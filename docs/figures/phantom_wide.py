@@ -16,7 +16,7 @@ from matplotlib.colors import ListedColormap
 
 from pkdr_monai.modalities import MODALITIES
 from pkdr_monai.phantom import PhantomCase
-from pkdr_monai.phantom.wide_case import make_wide_case
+from pkdr_monai.phantom.wide import make_wide_case
 
 SEEDS = (3, 11, 9, 27, 33, 4, 21, 5)
 TITLES = {"t1": "T1", "t1ce": "T1ce", "t2": "T2", "flair": "FLAIR"}

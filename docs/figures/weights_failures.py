@@ -21,7 +21,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # for experiments
 from experiments.shipped import find_regions
 from pkdr_monai.drawing import DRAWN, REGION_COLOURS, in_ras, plane
 from pkdr_monai.modalities import MODALITIES
-from pkdr_monai.phantom.wide_case import make_wide_case
+from pkdr_monai.phantom.wide import make_wide_case
 from pkdr_monai.regions import REGIONS, label_to_regions
 
 ALL = tuple(MODALITIES)

@@ -1,8 +1,7 @@
 """The paper's tables, measured: results of many trainings, their statistics, tables and figures."""
 
 from pkdr_monai.comparison.report import render_tables, report_text, write_report
-from pkdr_monai.comparison.results import Result, read_results
-from pkdr_monai.comparison.scores import Scores, group_scores
+from pkdr_monai.comparison.results import Result, Scores, group_scores, read_results
 from pkdr_monai.comparison.study import Study, read_study
 from pkdr_monai.comparison.tables import Table, read_tables
 

@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from pkdr_monai import DISCLAIMER
-from pkdr_monai.comparison.scores import COLUMNS, Scores
+from pkdr_monai.comparison.results import COLUMNS, Scores
 from pkdr_monai.comparison.statistics import PairedTest, paired_test
 from pkdr_monai.comparison.study import Study
 from pkdr_monai.comparison.tables import Table, modality_title

@@ -13,11 +13,20 @@ from matplotlib.figure import Figure
 
 from pkdr_monai import DISCLAIMER
 from pkdr_monai.comparison.figures import cost_name, differences_name, gallery, save_figure, scores_name
-from pkdr_monai.comparison.markdown import comparison_table, folded, markdown_table, published_table, scores_table
 from pkdr_monai.comparison.results import Result
 from pkdr_monai.comparison.statistics import SIGNIFICANT, Comparison, compare, detectable_difference
 from pkdr_monai.comparison.study import Study, read_study
-from pkdr_monai.comparison.tables import OTHERS, Table, modality_title, read_tables
+from pkdr_monai.comparison.tables import (
+    OTHERS,
+    Table,
+    comparison_table,
+    folded,
+    markdown_table,
+    modality_title,
+    published_table,
+    read_tables,
+    scores_table,
+)
 from pkdr_monai.errors import InputError
 from pkdr_monai.files import atomic_write
 

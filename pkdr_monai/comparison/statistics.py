@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import optimize, stats
 
-from pkdr_monai.comparison.scores import COLUMNS, Scores
+from pkdr_monai.comparison.results import COLUMNS, Scores
 
 __all__ = [
     "SIGNIFICANT",
@@ -156,7 +156,7 @@ class Comparison:
     Args:
         cell: the method.
         modality: what both saw.
-        column: one of :data:`~pkdr_monai.comparison.scores.COLUMNS`.
+        column: one of :data:`~pkdr_monai.comparison.results.COLUMNS`.
         test: the paired test over the cases.
         corrected_p: its p value after Holm's correction over the family.
         ahead: in how many seeds the method's mean over the cases is above that of the reference with the same seed.

@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pkdr_monai.comparison.results import Result, read_results
-from pkdr_monai.comparison.scores import Scores, group_scores
+from pkdr_monai.comparison.results import Result, Scores, group_scores, read_results
 from pkdr_monai.errors import InputError
 from pkdr_monai.files import read_json
 

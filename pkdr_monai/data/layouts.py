@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 
-from pkdr_monai.data import brats, msd, nnunet
+from pkdr_monai.data import brats, nnunet
 from pkdr_monai.data.cases import Case, Cohort, nifti_files
 from pkdr_monai.data.names import parse_name
 from pkdr_monai.data.sidecars import heed_sidecar
@@ -60,8 +60,8 @@ def find_cases(folder: str | Path, labels: bool = True) -> Cohort:
         raise InputError(f"{folder} is not a folder: expected the folder of a data set. {LAYOUTS}")
     if nnunet.is_raw_data(folder):
         cases, label_scheme = nnunet.find_raw_cases(folder, labels)
-    elif msd.is_task01(folder):
-        cases, label_scheme = msd.find_task01_cases(folder), msd.LABEL_SCHEME
+    elif nnunet.is_task01(folder):
+        cases, label_scheme = nnunet.find_task01_cases(folder), nnunet.LABEL_SCHEME
     else:
         cases = brats.find_brats_cases(folder, labels)
         label_scheme = brats.label_scheme_of(cases)

@@ -1,9 +1,15 @@
 """The paper's tables as data: cells, plans of runs, and what runs them. ``pkdr_monai.comparison`` reads the results."""
 
 from pkdr_monai.experiments.cells import Cell, Repository
-from pkdr_monai.experiments.executors import Executor, LocalExecutor, SubmititExecutor
+from pkdr_monai.experiments.executors import (
+    Executor,
+    LocalExecutor,
+    SubmititExecutor,
+    estimated_seconds,
+    open_jobs,
+    run_plan,
+)
 from pkdr_monai.experiments.plan import Job, make_plan
-from pkdr_monai.experiments.runner import estimated_seconds, open_jobs, run_plan
 from pkdr_monai.experiments.study import Study, choose_study
 
 __all__ = [

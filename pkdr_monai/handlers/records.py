@@ -21,9 +21,9 @@ import pkdr_monai
 from pkdr_monai.errors import InputError
 from pkdr_monai.files import content_hash, write_json
 from pkdr_monai.losses.patch_selection import LARGEST_PATCH
-from pkdr_monai.runs.history import read_history, write_history
 from pkdr_monai.runs.model_card import Evaluation, ModelCard, card_path, data_source
 from pkdr_monai.runs.record import environment
+from pkdr_monai.runs.tables import read_history, write_history
 from pkdr_monai.system import peak_memory
 
 __all__ = ["ExpectedDice", "History", "ModelCardWriter", "RunRecord", "known_card"]

@@ -24,8 +24,7 @@ from pkdr_monai.inference.records import (
     write_record,
 )
 from pkdr_monai.inference.results import write_results
-from pkdr_monai.inference.scan_checks import check_scan, refuse_two_candidates
-from pkdr_monai.inference.scans import Scan
+from pkdr_monai.inference.scans import Scan, check_scan, refuse_two_candidates
 from pkdr_monai.inference.settings import Settings
 from pkdr_monai.inference.statements import NOTE, describe_model, describe_volumes, warnings_about
 from pkdr_monai.runs.model_card import ModelCard

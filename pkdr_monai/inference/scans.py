@@ -1,4 +1,4 @@
-"""Find the scans to segment: by the names of their files, or as somebody named them."""
+"""A scan: what was found of it, which of its files are read, and why a network would segment it into nonsense."""
 
 from __future__ import annotations
 
@@ -9,13 +9,15 @@ from typing import Any
 
 from pkdr_monai.data.brats import cases_of_files
 from pkdr_monai.data.cases import Case
+from pkdr_monai.data.checks import check_cases
 from pkdr_monai.data.layouts import find_cases
 from pkdr_monai.data.names import NIFTI_NAME, parse_name, stem_of
+from pkdr_monai.data.problems import Problem, errors_among
 from pkdr_monai.data.sidecars import heed_sidecar, sidecar_against
 from pkdr_monai.errors import InputError
 from pkdr_monai.modalities import MODALITIES
 
-__all__ = ["Scan", "find_scans"]
+__all__ = ["Scan", "check_scan", "find_scans", "refuse_two_candidates"]
 
 NAME_IT = "name what it is: --flair FILE, --t1 FILE, --t1ce FILE or --t2 FILE"
 
@@ -136,3 +138,45 @@ def _require_nifti(path: Path) -> None:
         raise InputError(
             f"{path} is not a NIfTI file: expected .nii or .nii.gz; convert it first, such as with dcm2niix."
         )
+
+
+def check_scan(scan: Scan, modalities: Sequence[str], force: bool = False, strict: bool = False) -> list[str]:
+    """Check what a model is about to see of a scan.
+
+    Args:
+        scan: the scan.
+        modalities: what the model sees of it.
+        force: take a scan that does not look like a whole, skull-stripped brain.
+        strict: refuse an image that looks like another modality than it is given as, or whose sidecar says that it is.
+
+    Returns:
+        What a person should look at, one sentence each.
+
+    Raises:
+        InputError: with the first thing that is wrong, in one sentence.
+    """
+    case, folder = scan.case, scan.folder
+    problems = check_cases([case], folder, "brats2018", modalities, need_label=False, force=force, strict=strict)
+    for problem in errors_among(problems):
+        raise InputError(_sentence(problem))
+    return [_sentence(problem) for problem in problems]
+
+
+def refuse_two_candidates(scan: Scan) -> None:
+    """Refuse a scan that has more than one file for a modality.
+
+    Raises:
+        InputError: with the list of them.
+    """
+    for modality in scan.modalities:
+        further = [path for content, path in scan.case.duplicates if content == modality]
+        if further:
+            candidates = ", ".join([scan.case.modalities[modality], *further])
+            raise InputError(
+                f"case {scan.name} has {1 + len(further)} files for {modality}: {candidates}; "
+                f"name the right one with --{modality} FILE, or move the others away."
+            )
+
+
+def _sentence(problem: Problem) -> str:
+    return f"case {problem.case}, {problem.where}: {problem.what}; {problem.fix.rstrip('.')}."

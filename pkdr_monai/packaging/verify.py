@@ -21,7 +21,7 @@ from pkdr_monai.files import file_hash, read_json, read_object
 from pkdr_monai.inference.backends import EXPORTS
 from pkdr_monai.networks import read_tensors
 from pkdr_monai.packaging.archive import read_large_files, unpack_archive
-from pkdr_monai.packaging.comparison import MAX_LOGIT_DIFFERENCE
+from pkdr_monai.packaging.checked_exports import MAX_LOGIT_DIFFERENCE
 from pkdr_monai.packaging.exports import BACKENDS
 
 __all__ = ["check_metadata", "check_network", "check_torchscript", "verify_bundle"]

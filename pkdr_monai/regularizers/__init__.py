@@ -6,8 +6,7 @@ network in place of a head. Patch selection, the paper's own, is in :mod:`pkdr_m
 contract that is written there.
 """
 
-from pkdr_monai.regularizers.boundary import BoundaryLoss, boundary_terms, inner_border
-from pkdr_monai.regularizers.boundary_vnet import BoundaryVNet
+from pkdr_monai.regularizers.boundary import BoundaryLoss, BoundaryVNet, boundary_terms, inner_border
 from pkdr_monai.regularizers.fusion import FusionHead, FusionLoss, min_max_scaled
 from pkdr_monai.regularizers.vae import VAEHead, VAELoss, kl_divergence
 

@@ -13,7 +13,7 @@ from pkdr_monai.data.fingerprint import CaseVolumes
 from pkdr_monai.data.headers import describe_shape
 from pkdr_monai.data.problems import Problem
 from pkdr_monai.regions import REGIONS, scheme_labels
-from pkdr_monai.reporting.overlays import thumbnail
+from pkdr_monai.reporting.gallery import thumbnail
 from pkdr_monai.reporting.page import ABSENT, Cell, Table, number_cell, write_page
 from pkdr_monai.reporting.scans import canonical
 

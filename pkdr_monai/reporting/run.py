@@ -10,9 +10,9 @@ from typing import Any
 
 from pkdr_monai.errors import InputError
 from pkdr_monai.files import read_object
+from pkdr_monai.reporting.scans import Segmentation, find_segmentations
 from pkdr_monai.reporting.scores import read_scores
-from pkdr_monai.reporting.segmentations import Segmentation, find_segmentations
-from pkdr_monai.runs.history import read_history
+from pkdr_monai.runs.tables import read_history
 
 __all__ = ["Run", "facts", "read_run"]
 

@@ -13,7 +13,7 @@ from pkdr_monai.data.brats import cases_of_files
 from pkdr_monai.data.names import NIFTI_NAME
 from pkdr_monai.errors import InputError
 from pkdr_monai.regions import REGIONS
-from pkdr_monai.runs.scores import read_table
+from pkdr_monai.runs.tables import read_table
 
 __all__ = ["METRICS", "Metric", "Scores", "Summary", "case_of_file", "read_scores", "summarise", "worst_cases"]
 

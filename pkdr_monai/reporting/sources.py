@@ -14,8 +14,7 @@ from pkdr_monai.errors import InputError
 from pkdr_monai.modalities import MODALITIES
 from pkdr_monai.regions import scheme_labels
 from pkdr_monai.reporting.run import Run
-from pkdr_monai.reporting.scans import Predicted, Scan, read_scan
-from pkdr_monai.reporting.segmentations import Segmentation, find_segmentations
+from pkdr_monai.reporting.scans import Predicted, Scan, Segmentation, find_segmentations, read_scan
 
 __all__ = ["Sources", "open_sources"]
 

@@ -10,9 +10,8 @@ from pkdr_monai.data.brats import cases_of_files
 from pkdr_monai.data.cases import nifti_files
 from pkdr_monai.data.label_schemes import with_label_scheme
 from pkdr_monai.data.layouts import find_cases
-from pkdr_monai.data.msd import is_task01
 from pkdr_monai.data.names import output_key, parse_name, stem_of
-from pkdr_monai.data.nnunet import is_raw_data
+from pkdr_monai.data.nnunet import is_raw_data, is_task01
 from pkdr_monai.errors import InputError, some
 from pkdr_monai.regions import LABEL_SCHEMES, scheme_labels
 

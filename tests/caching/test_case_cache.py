@@ -16,7 +16,7 @@ import pytest
 import torch
 
 from pkdr_monai.caching import Preparation, cache_cases, case_cache
-from pkdr_monai.caching.stored_case import StoredArray
+from pkdr_monai.caching.case_cache import StoredArray
 from pkdr_monai.errors import InputError
 
 from .conftest import items_of, parsed

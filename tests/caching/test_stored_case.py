@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pkdr_monai.caching.stored_case import BrokenCaseError, StoredArray, read_case, remove_case, write_case
+from pkdr_monai.caching.case_cache import BrokenCaseError, StoredArray, read_case, remove_case, write_case
 from pkdr_monai.errors import InputError
 
 pytest.importorskip("blosc2")

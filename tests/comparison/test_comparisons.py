@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from pkdr_monai.comparison import read_study
-from pkdr_monai.comparison.scores import COLUMNS
+from pkdr_monai.comparison.results import COLUMNS
 from pkdr_monai.comparison.statistics import Comparison, PairedTest, compare, holm, paired_test
 
 METHODS = ("table1/unimodal", "table1/pkdr", "table1/uhved", "table1/absent")

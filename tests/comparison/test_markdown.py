@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from pkdr_monai.comparison import read_study, read_tables
-from pkdr_monai.comparison.markdown import comparison_table, folded, markdown_table, published_table, scores_table
 from pkdr_monai.comparison.statistics import compare, detectable_difference
+from pkdr_monai.comparison.tables import comparison_table, folded, markdown_table, published_table, scores_table
 from tests.comparison.conftest import TABLES
 
 

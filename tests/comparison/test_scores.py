@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from pkdr_monai.comparison import group_scores, read_results
-from pkdr_monai.comparison.scores import COLUMNS, Scores
+from pkdr_monai.comparison.results import COLUMNS, Scores
 from pkdr_monai.comparison.statistics import compare
 from pkdr_monai.errors import InputError
 from pkdr_monai.files import read_json, write_json

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from pkdr_monai.data.cases import Case
-from pkdr_monai.data.grids import differing_grids, read_headers
+from pkdr_monai.data.checks import differing_grids, read_headers
 from pkdr_monai.data.headers import Header
 
 CASE = Case("a", {"t1": "a_t1.nii", "t2": "a_t2.nii"}, "a_seg.nii")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from pkdr_monai.data.msd import find_task01_cases, is_task01
+from pkdr_monai.data.nnunet import find_task01_cases, is_task01
 from pkdr_monai.errors import InputError
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from pkdr_monai.errors import InputError
 from pkdr_monai.experiments import Job, Study, estimated_seconds, open_jobs, run_plan
-from pkdr_monai.experiments.runner import OVERHEAD
+from pkdr_monai.experiments.executors import OVERHEAD
 from tests.experiments.conftest import finish
 
 Plan = Callable[..., list[Job]]

@@ -23,8 +23,7 @@ from pkdr_monai.data.cases import Case
 from pkdr_monai.data.preprocessing import preprocessing
 from pkdr_monai.errors import InputError, plain_error_in
 from pkdr_monai.inference.nifti import write_like
-from pkdr_monai.inference.scan_checks import check_scan
-from pkdr_monai.inference.scans import find_scans
+from pkdr_monai.inference.scans import check_scan, find_scans
 
 from ..bundle.conftest import ROOT
 from .broken_nifti import broken_nifti

@@ -11,8 +11,7 @@ import pytest
 from pkdr_monai.data import find_cases
 from pkdr_monai.data.checks import check_cases
 from pkdr_monai.errors import InputError
-from pkdr_monai.inference.scan_checks import check_scan
-from pkdr_monai.inference.scans import Scan, find_scans
+from pkdr_monai.inference.scans import Scan, check_scan, find_scans
 from pkdr_monai.modalities import MODALITIES
 
 

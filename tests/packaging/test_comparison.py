@@ -5,8 +5,8 @@ from collections.abc import Callable
 import pytest
 import torch
 
-from pkdr_monai.packaging import comparison
-from pkdr_monai.packaging.comparison import Comparison, compare
+from pkdr_monai.packaging import checked_exports
+from pkdr_monai.packaging.checked_exports import Comparison, compare
 
 IMAGE = torch.randn(1, 1, 24, 16, 16, generator=torch.Generator().manual_seed(0))
 
@@ -49,7 +49,7 @@ def test_time_is_a_ratio_to_the_network(monkeypatch: pytest.MonkeyPatch) -> None
 
         return predict
 
-    monkeypatch.setattr(comparison.time, "perf_counter", lambda: clock[0])
+    monkeypatch.setattr(checked_exports.time, "perf_counter", lambda: clock[0])
     found = compare(taking(2.0), {"slower": taking(6.0)}, IMAGE, (16, 16, 16))
     assert found["slower"].time_ratio == pytest.approx(3.0)
 

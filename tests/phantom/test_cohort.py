@@ -12,7 +12,7 @@ from pkdr_monai.errors import InputError
 from pkdr_monai.modalities import MODALITIES
 from pkdr_monai.phantom import PhantomCase, make_case, write_cohort
 from pkdr_monai.phantom.cohort import MODEL_VERSION, WIDE_VERSION
-from pkdr_monai.phantom.wide_case import make_wide_case
+from pkdr_monai.phantom.wide import make_wide_case
 from pkdr_monai.runs.model_card import data_source
 
 SHAPE, SPACING = (32, 33, 34), (5.0, 6.0, 5.0)

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from pkdr_monai.phantom.plan import LGG_SHARE, TumourPlan, plan_tumour
+from pkdr_monai.phantom.wide_plan import LGG_SHARE, TumourPlan, plan_tumour
 
 
 def plans(grade: str, count: int = 300) -> list[TumourPlan]:

@@ -7,7 +7,7 @@ from scipy import ndimage
 from pkdr_monai.errors import InputError
 from pkdr_monai.modalities import MODALITIES
 from pkdr_monai.phantom import PhantomCase, make_case
-from pkdr_monai.phantom.wide_case import make_wide_case
+from pkdr_monai.phantom.wide import make_wide_case
 
 SHAPE, SPACING = (48, 56, 40), (4.0, 4.0, 4.0)
 VERSION_1 = {

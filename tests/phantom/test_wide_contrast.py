@@ -1,6 +1,6 @@
 import numpy as np
 
-from pkdr_monai.phantom.wide_contrast import FAINT, FREE, WIDE_TISSUES, draw_contrast
+from pkdr_monai.phantom.wide_scanner import FAINT, FREE, WIDE_TISSUES, draw_contrast
 
 DRAWS = [draw_contrast(np.random.default_rng(seed)) for seed in range(400)]
 

@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from pkdr_monai.errors import InputError
-from pkdr_monai.reporting.content import report_content
 from pkdr_monai.reporting.gallery import Gallery
 from pkdr_monai.reporting.page import ABSENT
+from pkdr_monai.reporting.report import report_content
 from pkdr_monai.reporting.run import Run, read_run
 
 

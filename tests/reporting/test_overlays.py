@@ -9,7 +9,7 @@ from matplotlib.colors import to_rgb
 from PIL import Image
 
 from pkdr_monai.drawing import REGION_COLOURS
-from pkdr_monai.reporting.overlays import overlay, thumbnail
+from pkdr_monai.reporting.gallery import overlay, thumbnail
 from pkdr_monai.reporting.scans import Scan
 from tests.conftest import AFFINE
 
