@@ -9,11 +9,11 @@ from collections.abc import Iterable
 import numpy as np
 
 from experiments.steps import ROOT
-from pkdr_monai.comparison import read_study, read_tables
-from pkdr_monai.comparison.statistics import compare
-from pkdr_monai.comparison.study import Study
-from pkdr_monai.comparison.tables import comparison_table, markdown_table, modality_title
 from pkdr_monai.files import atomic_write
+from pkdr_monai.studies import read_study
+from pkdr_monai.studies.statistics import compare
+from pkdr_monai.studies.study_results import StudyResults
+from pkdr_monai.studies.tables import comparison_table, markdown_table, modality_title, read_tables
 
 DOCUMENT = ROOT / "docs" / "results.md"
 RESULTS, TABLES = ROOT / "experiments" / "results", ROOT / "experiments" / "tables.json"
@@ -37,7 +37,7 @@ def filled(text: str) -> str:
     return re.sub(r"(<!-- study: ([\w-]+) -->).*?(<!-- end -->)", fill, text, flags=re.DOTALL)
 
 
-def tables(study: Study) -> Iterable[str]:
+def tables(study: StudyResults) -> Iterable[str]:
     """Return, for each choice of modalities, a table of all methods that were run and their tests, or a sentence."""
     labels = _labels(study)
     modalities = sorted({modality for _, modality in study.scores}, key=lambda name: (name == "all", name))
@@ -53,7 +53,7 @@ def tables(study: Study) -> Iterable[str]:
         yield "Nothing has been run yet."
 
 
-def _scores(study: Study, modality: str, labels: dict[str, str]) -> str:
+def _scores(study: StudyResults, modality: str, labels: dict[str, str]) -> str:
     header = [modality_title(modality), "seeds", "n", "WT", "TC", "ET", "mean", "HD95 in mm, median"]
     rows = []
     for cell, label in labels.items():
@@ -69,7 +69,7 @@ def _scores(study: Study, modality: str, labels: dict[str, str]) -> str:
     return markdown_table(header, rows)
 
 
-def _labels(study: Study) -> dict[str, str]:
+def _labels(study: StudyResults) -> dict[str, str]:
     """Return what each cell that was run is called, in the order of the paper's tables; one training is one row."""
     named: dict[str, str] = {}
     for table in read_tables(TABLES, study.cells).values():

@@ -13,12 +13,11 @@ PACKAGE = ROOT / "pkdr_monai"
 
 LAYERS = [  # each imports from those above it, never from its own or a later one
     {"errors", "losses", "metrics", "system", "federated"},
-    {"arguments", "drawing", "files", "modalities", "overrides", "regions", "workflow"},
-    {"comparison", "networks", "phantom", "runs", "terminal"},
+    {"arguments", "drawing", "files", "modalities", "regions", "workflow"},
+    {"networks", "phantom", "runs", "terminal"},
     {"baselines", "data", "handlers", "regularizers"},
-    {"caching", "experiments", "inference", "reporting"},
+    {"caching", "inference", "reporting", "studies"},
     {"packaging", "prepare", "scoring"},
-    {"commands"},
     {"cli"},
     {"__main__"},
 ]

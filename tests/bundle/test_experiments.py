@@ -18,8 +18,8 @@ import pytest
 import torch
 from monai.bundle import ConfigParser
 
-from pkdr_monai.experiments import Cell, Repository
 from pkdr_monai.networks import load_weights, read_tensors
+from pkdr_monai.studies import Cell, Repository
 
 from .conftest import CONFIGS, ROOT, TRAIN, Bundle
 

@@ -33,7 +33,7 @@ ELSEWHERE = {
     "docs/flare.md": "tests/consumers",
     "docs/monai_label.md": "tests/consumers",
     "docs/prepare.md": "tests/prepare, which write DICOM",
-    "docs/scores.md": "tests/commands/test_score.py, which has predictions of labelled cases",
+    "docs/scores.md": "tests/cli/test_score.py, which has predictions of labelled cases",
     "benchmarks/README.md": "make bench: ten minutes on a machine with nothing else to do",
 }
 LEFT_OUT = re.compile(

@@ -122,7 +122,7 @@ def test_compiled_code_is_refused_in_a_zip(zipped: Path, tmp_path: Path) -> None
     path = tmp_path / "a.zip"
     shutil.copy(zipped, path)
     with zipfile.ZipFile(path, "a") as archive:
-        archive.writestr(f"{NAME}/pkdr_monai/cli.pyc", b"")
+        archive.writestr(f"{NAME}/pkdr_monai/cli/commands.pyc", b"")
     with pytest.raises(InputError, match=r"holds pkdr_monai/cli\.pyc, compiled code"):
         verify_bundle(path)
 

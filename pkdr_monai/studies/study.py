@@ -1,0 +1,224 @@
+"""A study: a cohort, its division and a budget, under one name, in one folder of results, not mixed with others."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from pkdr_monai.data import load_data_list, make_data_list, make_fold_lists
+from pkdr_monai.data.checks import Progress
+from pkdr_monai.data.splits import fold_file
+from pkdr_monai.errors import InputError
+from pkdr_monai.files import content_hash, read_json, read_object, write_json
+from pkdr_monai.studies.cells import PATCH_SIZE
+
+__all__ = ["Study", "choose_study"]
+
+SECTIONS = ("training", "validation", "test")
+
+
+@dataclass(frozen=True)
+class Study:
+    """What all runs of a comparison share, and where their files lie.
+
+    Args:
+        name: name of the study and of its folders.
+        cohort: ``{"kind": "phantom", ...}`` with the arguments of ``write_cohort``, or ``{"kind": "folder", "folder":
+            ...}``; ``"fractions"``, ``"split"`` and ``"split_seed"`` divide it, ``"folds"`` and ``"validation"`` for
+            cross-validation.
+        budget: overlay merged behind every method's own: epochs, crop, spacing and the like; ``"patch_size"`` for the
+            methods that have patches.
+        results: folder that results are kept in, one file a run.
+        work: folder for the cohort, checkpoints and logs.
+        fold: number of the fold that this is the study of; ``None`` for the whole.
+    """
+
+    name: str
+    cohort: Mapping[str, Any]
+    results: Path
+    work: Path
+    budget: Mapping[str, Any] = field(default_factory=dict)
+    fold: int | None = None
+
+    @property
+    def dataset_dir(self) -> Path:
+        """Folder of the cases."""
+        return self.work / "data" if self.cohort["kind"] == "phantom" else Path(self.cohort["folder"])
+
+    @property
+    def data_list_file(self) -> Path:
+        """The division, as training reads it."""
+        whole = self.work / "datalist.json"
+        return whole if self.fold is None else fold_file(whole, self.fold)
+
+    @functools.cached_property
+    def parts(self) -> tuple[Study, ...]:
+        """The study of each fold; the study itself where it has a single division."""
+        folds = self.cohort.get("folds")
+        if not folds or self.fold is not None:
+            return (self,)
+        return tuple(replace(self, fold=fold) for fold in range(folds))
+
+    @property
+    def budget_file(self) -> Path:
+        """The budget, as an overlay that a command line can name."""
+        return self.work / "budget.json"
+
+    @functools.cached_property
+    def data_list(self) -> dict[str, Any]:
+        """The division; :meth:`prepare` writes it."""
+        return load_data_list(self.data_list_file)
+
+    @property
+    def scored(self) -> str:
+        """The section that figures are taken on: the test cases, or the validation cases where there is no test set."""
+        return "test" if self.parts[0].data_list["test"] else "validation"
+
+    @property
+    def split_hash(self) -> str:
+        """Hash of which case is in which section, and so the same wherever the files were compressed."""
+        if len(self.parts) > 1:
+            return content_hash([part.split_hash for part in self.parts])
+        return content_hash({part: [entry["case"] for entry in self.data_list[part]] for part in SECTIONS})
+
+    def prepare(self, progress: Progress | None = None) -> None:
+        """Write what is not there yet: the synthetic cases, the division, the budget, and the study's own record.
+
+        Raises:
+            InputError: when the folder of results holds a study on other data or with another budget.
+        """
+        if not all(part.data_list_file.is_file() for part in self.parts):
+            if self.cohort["kind"] == "phantom":
+                _write_phantom(self.dataset_dir, self.cohort, progress)
+            for part, data_list in zip(self.parts, self._divide(), strict=True):
+                write_json(part.data_list_file, data_list)
+        write_json(self.budget_file, {key: value for key, value in self.budget.items() if key != PATCH_SIZE})
+        record = self.record()
+        path = self.results / "study.json"
+        if path.is_file():
+            _refuse_other(record, read_object(path), self.results)
+        write_json(path, record)
+
+    def record(self) -> dict[str, Any]:
+        """Describe the study as plain data, without a path of this machine."""
+        record: dict[str, Any] = {
+            "name": self.name,
+            "cohort": {key: value for key, value in self.cohort.items() if key not in ("folder", "split")},
+            "budget": dict(self.budget),
+            "split_hash": self.split_hash,
+            "cases": _sizes(self.parts[0]),
+            "scored": self.scored,
+        }
+        if len(self.parts) > 1:
+            record["folds"] = [{"split_hash": part.split_hash, "cases": _sizes(part)} for part in self.parts]
+            record["cases"] = {"test": sum(fold["cases"]["test"] for fold in record["folds"])}
+        return record
+
+    def _divide(self) -> list[dict[str, Any]]:
+        """Return the data list of each part."""
+        seed = self.cohort.get("split_seed", 0)
+        if self.cohort.get("folds"):
+            return make_fold_lists(self.dataset_dir, self.cohort["folds"], seed, self.cohort.get("validation"))
+        if self.cohort["kind"] == "folder":
+            return [make_data_list(self.dataset_dir, seed, self.cohort.get("split"))]
+        return [make_data_list(self.dataset_dir, fractions=self.cohort["fractions"])]
+
+
+def _sizes(study: Study) -> dict[str, int]:
+    return {section: len(study.data_list[section]) for section in SECTIONS}
+
+
+def _write_phantom(folder: Path, cohort: Mapping[str, Any], progress: Progress | None) -> None:
+    from pkdr_monai.phantom import write_cohort
+
+    chosen = {key: cohort[key] for key in ("cases", "seed")}
+    shape, spacing = tuple(cohort["shape"]), tuple(cohort["spacing"])
+    write_cohort(folder, **chosen, shape=shape, spacing=spacing, progress=progress)
+
+
+def _refuse_other(record: Mapping[str, Any], found: Mapping[str, Any], folder: Path) -> None:
+    for part in ("cohort", "budget", "split_hash"):
+        if record[part] != found.get(part):
+            difference = _difference(found.get(part), record[part])
+            raise InputError(f"{folder} holds results of another study: {difference}. Give this one another --name.")
+
+
+def _difference(found: Any, asked: Any) -> str:
+    if not isinstance(found, Mapping) or not isinstance(asked, Mapping):
+        return "the cases are divided otherwise"
+    keys = [key for key in {**found, **asked} if found.get(key) != asked.get(key)]
+    return ", ".join(f"{key} is {found.get(key)} there and {asked.get(key)} here" for key in keys)
+
+
+def choose_study(
+    presets: str | Path,
+    cohort: str,
+    *,
+    results: str | Path,
+    work: str | Path,
+    smoke: bool = False,
+    preset: str | None = None,
+    folds: int | None = None,
+    validation: int | None = None,
+    name: str | None = None,
+    split: str | None = None,
+    budget: Mapping[str, Any] | None = None,
+) -> Study:
+    """Return the study that a cohort and a budget make; nothing is written.
+
+    Args:
+        presets: folder with ``phantom.json``, ``smoke.json`` and others, a cohort and a budget each.
+        cohort: ``"phantom"``, or the folder of a data set.
+        results: folder of all results; the study's own is in it.
+        work: folder of all cases, checkpoints and logs; the study's own is in it.
+        smoke: tiny cases where the cohort is synthetic, and the tiniest budget.
+        preset: name of another preset among ``presets``; its cohort's folder is still ``cohort``.
+        folds: divide the cases for cross-validation into that many folds.
+        validation: validation patients of each fold.
+        name: name of the study; by default that of the preset asked for, or of the cohort, with ``-smoke`` behind it
+            where it is one.
+        split: file with a division of the cases of a data set's folder.
+        budget: settings that go before those of the preset. A data set's folder has no preset: train.json holds.
+
+    Raises:
+        InputError: when the folder or the preset is absent, or options exclude each other.
+    """
+    phantom = cohort == "phantom"
+    if phantom and split:
+        raise InputError("--split divides the cases of a data set's folder; synthetic cases have their own division.")
+    if folds and split:
+        raise InputError("--folds and --split exclude each other: choose the one or the other.")
+    if not phantom and not Path(cohort).is_dir():
+        raise InputError(f"no cohort {cohort!r}: expected phantom, or the folder of a data set.")
+    content = _preset(Path(presets), preset or ("smoke" if smoke else "phantom"), preset, phantom)
+    chosen = name or preset or (Path(cohort).absolute().name + ("-smoke" if smoke else ""))
+    if Path(chosen).name != chosen:
+        raise InputError(f"the name of a study is that of a folder, so it cannot be {chosen!r}. Choose another --name.")
+    described = content["cohort"] if phantom or preset else {"kind": "folder", "split": split}
+    division = {"folds": folds, "validation": validation}
+    described = {**described, **{key: value for key, value in division.items() if value is not None}}
+    if described.get("validation") is not None and not described.get("folds"):
+        raise InputError("--validation is the number of validation patients of a fold: it needs --folds.")
+    return Study(
+        name=chosen,
+        cohort=described if phantom else {**described, "folder": cohort},
+        budget={**(content["budget"] if phantom or smoke or preset else {}), **(budget or {})},
+        results=Path(results) / chosen,
+        work=Path(work) / chosen,
+    )
+
+
+def _preset(folder: Path, name: str, asked: str | None, phantom: bool) -> dict[str, Any]:
+    """Read a preset, and refuse one that was asked for and does not fit the cohort."""
+    path = folder / f"{name}.json"
+    if not path.is_file():
+        known = ", ".join(sorted(file.stem for file in folder.glob("*.json")))
+        raise InputError(f"no study {name!r}: expected one of {known}.")
+    content: dict[str, Any] = read_json(path)
+    if asked and (content["cohort"]["kind"] == "phantom") is not phantom:
+        kind = "synthetic cases" if not phantom else "the folder of a data set: name it with --cohort"
+        raise InputError(f"study {name!r} is one on {kind}.")
+    return content

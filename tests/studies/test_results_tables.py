@@ -1,0 +1,27 @@
+"""The document says of the study on real scans what its results say."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from experiments.results_tables import DOCUMENT, filled, tables
+from pkdr_monai.studies import read_study
+from tests.studies.results.conftest import write_study
+
+
+def test_the_documents_tables_are_what_the_results_say() -> None:
+    text = DOCUMENT.read_text(encoding="utf-8")
+    assert "<!-- study: brats2018-24 -->" in text
+    assert filled(text) == text
+
+
+def test_one_training_is_one_row_and_missing_runs_are_left_out(tmp_path: Path) -> None:
+    folder = write_study(tmp_path / "study", modalities=("t2",), seeds=2)
+    for path in (folder / "runs").glob("table1_kdnet*"):
+        path.unlink()
+    text = "\n".join(tables(read_study(folder)))
+    scores = text.split("Tests against")[0]
+    assert scores.count("| PKDR ") == 1
+    assert "complete PKDR" not in scores
+    assert "KD-Net" not in text
+    assert text.count("Tests against") == 2  # Unimodal and ProtoKD, on T2 alone
