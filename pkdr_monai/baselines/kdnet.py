@@ -2,20 +2,31 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import torch.nn.functional as F
 from torch import Tensor
-from torch.nn.modules.loss import _Loss
 
 from pkdr_monai.baselines.softmax import Convention, check_convention, softmax_dice, supervised_loss
-from pkdr_monai.losses.contract import Prediction, check_weight, predicted, predicted_by_both, weighted_sum
-from pkdr_monai.losses.inputs import at_least_float32, check_positive, check_same_shape, full_precision, plain
+from pkdr_monai.losses.base import (
+    DistillationLoss,
+    Prediction,
+    at_least_float32,
+    check_positive,
+    check_same_shape,
+    check_weight,
+    full_precision,
+    plain,
+    predicted,
+    predicted_by_both,
+)
 from pkdr_monai.losses.pixel_kd import sigmoid_distillation
 from pkdr_monai.losses.segmentation import dice_loss
 
 __all__ = ["KDNetLoss", "bottleneck_kl", "soft_target_loss"]
 
 
-class KDNetLoss(_Loss):
+class KDNetLoss(DistillationLoss):
     r"""Train a one-modality student on its labels, on its teacher's softened segmentation, and on its bottleneck.
 
     .. math::
@@ -55,6 +66,8 @@ class KDNetLoss(_Loss):
         {'segmentation': '5.079', 'soft_target': '2.079', 'bottleneck_kl': '0.000'}
     """
 
+    described: ClassVar[tuple[str, ...]] = ("temperature", "convention")
+
     def __init__(
         self,
         kd_weight: float = 0.75,
@@ -62,19 +75,12 @@ class KDNetLoss(_Loss):
         temperature: float = 5.0,
         convention: Convention = "regions",
     ) -> None:
-        super().__init__()
         check_weight("KDNetLoss", 1.0, kd_weight=kd_weight)
         check_weight("KDNetLoss", alpha=alpha)
+        super().__init__({"segmentation": 1 - kd_weight, "soft_target": kd_weight, "bottleneck_kl": alpha})
         check_positive("KDNetLoss", temperature=temperature)
         self.convention = check_convention("KDNetLoss", convention)
-        self.weights = {"segmentation": 1 - kd_weight, "soft_target": kd_weight, "bottleneck_kl": alpha}
         self.temperature = temperature
-        self.parts: dict[str, Tensor] = {}
-
-    def extra_repr(self) -> str:
-        """Name the settings, for logs and a run's record."""
-        weights = ", ".join(f"{name}: {weight}" for name, weight in self.weights.items())
-        return f"{weights}, temperature={self.temperature}, convention={self.convention!r}"
 
     def forward(self, prediction: Prediction, label: Tensor) -> Tensor:
         """Return the weighted sum, a scalar, and leave its terms in :attr:`parts`.
@@ -87,8 +93,7 @@ class KDNetLoss(_Loss):
         Raises:
             ValueError: when a tensor is missing that a term needs, or shapes do not fit.
         """
-        total, self.parts = weighted_sum(
-            self.weights,
+        return self.weighted_sum(
             {
                 "segmentation": lambda: supervised_loss(
                     predicted("KDNetLoss", prediction, "student", "logits"), label, self.convention
@@ -97,9 +102,8 @@ class KDNetLoss(_Loss):
                     *predicted_by_both("KDNetLoss", prediction, "logits"), self.temperature, self.convention
                 ),
                 "bottleneck_kl": lambda: bottleneck_kl(*predicted_by_both("KDNetLoss", prediction, "embedding")),
-            },
+            }
         )
-        return total
 
 
 def soft_target_loss(student: Tensor, teacher: Tensor, temperature: float, convention: Convention) -> Tensor:

@@ -7,16 +7,25 @@ from typing import ClassVar
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.nn.modules.loss import _Loss
 
 from pkdr_monai.baselines.softmax import Convention, check_convention, regions_to_classes, supervised_loss
-from pkdr_monai.losses.contract import Prediction, check_weight, predicted, predicted_by_both, weighted_sum
-from pkdr_monai.losses.inputs import at_least_float32, check_positive, check_same_shape, full_precision, plain
+from pkdr_monai.losses.base import (
+    DistillationLoss,
+    Prediction,
+    at_least_float32,
+    check_positive,
+    check_same_shape,
+    check_weight,
+    full_precision,
+    plain,
+    predicted,
+    predicted_by_both,
+)
 
 __all__ = ["DescriptorHead", "PMKLLoss", "descriptor_contrast", "regularized_kd"]
 
 
-class PMKLLoss(_Loss):
+class PMKLLoss(DistillationLoss):
     r"""Train a one-modality student on its labels, on its teacher's better voxels, and on a descriptor of each image.
 
     .. math::
@@ -55,6 +64,8 @@ class PMKLLoss(_Loss):
         {'segmentation': '5.079', 'regularized_kd': '2.079', 'contrastive_kd': '2.000'}
     """
 
+    described: ClassVar[tuple[str, ...]] = ("temperature", "margin", "convention")
+
     def __init__(
         self,
         rkd_weight: float = 0.5,
@@ -63,21 +74,14 @@ class PMKLLoss(_Loss):
         margin: float = 1.0,
         convention: Convention = "regions",
     ) -> None:
-        super().__init__()
+        super().__init__({"segmentation": 1.0, "regularized_kd": rkd_weight, "contrastive_kd": ckd_weight})
         check_weight("PMKLLoss", rkd_weight=rkd_weight)
         check_weight("PMKLLoss", ckd_weight=ckd_weight)
         check_positive("PMKLLoss", temperature=temperature)
         check_positive("PMKLLoss", margin=margin)
         self.convention = check_convention("PMKLLoss", convention)
-        self.weights = {"segmentation": 1.0, "regularized_kd": rkd_weight, "contrastive_kd": ckd_weight}
         self.temperature = temperature
         self.margin = margin
-        self.parts: dict[str, Tensor] = {}
-
-    def extra_repr(self) -> str:
-        """Name the settings, for logs and a run's record."""
-        weights = ", ".join(f"{name}: {weight}" for name, weight in self.weights.items())
-        return f"{weights}, temperature={self.temperature}, margin={self.margin}, convention={self.convention!r}"
 
     def forward(self, prediction: Prediction, label: Tensor) -> Tensor:
         """Return the weighted sum, a scalar, and leave its terms in :attr:`parts`.
@@ -90,8 +94,7 @@ class PMKLLoss(_Loss):
         Raises:
             ValueError: when a tensor is missing that a term needs, or shapes do not fit.
         """
-        total, self.parts = weighted_sum(
-            self.weights,
+        return self.weighted_sum(
             {
                 "segmentation": lambda: supervised_loss(
                     predicted("PMKLLoss", prediction, "student", "logits"), label, self.convention
@@ -102,9 +105,8 @@ class PMKLLoss(_Loss):
                 "contrastive_kd": lambda: descriptor_contrast(
                     *predicted_by_both("PMKLLoss", prediction, "descriptor"), self.margin
                 ),
-            },
+            }
         )
-        return total
 
 
 def regularized_kd(

@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
-from typing import Literal, get_args
+from typing import ClassVar, Literal, get_args
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torch.nn.modules.loss import _Loss
 
 from pkdr_monai.baselines.softmax import Convention, check_convention, class_masks, supervised_loss
-from pkdr_monai.losses.contract import Prediction, check_weight, predicted, predicted_by_both, weighted_sum
-from pkdr_monai.losses.inputs import at_least_float32, check_positive, check_same_shape, full_precision, plain
+from pkdr_monai.losses.base import (
+    DistillationLoss,
+    Prediction,
+    at_least_float32,
+    check_positive,
+    check_same_shape,
+    check_weight,
+    full_precision,
+    plain,
+    predicted,
+    predicted_by_both,
+)
 from pkdr_monai.losses.pixel_kd import sigmoid_distillation
 
 __all__ = ["MissingClass", "ProtoKDLoss", "check_missing_class", "mean_kl", "prototype_loss", "prototype_similarity"]
@@ -112,7 +121,7 @@ def _check_shapes(student: Tensor, teacher: Tensor, masks: Tensor) -> None:
         )
 
 
-class ProtoKDLoss(_Loss):
+class ProtoKDLoss(DistillationLoss):
     r"""Train a one-modality student on its labels, on its teacher's probabilities, and on how its classes vary.
 
     .. math::
@@ -154,6 +163,8 @@ class ProtoKDLoss(_Loss):
         {'segmentation': '3.579', 'pixel_kd': '0.603', 'prototype': '0.500'}
     """
 
+    described: ClassVar[tuple[str, ...]] = ("temperature", "missing_class", "convention")
+
     def __init__(
         self,
         kd_weight: float = 10.0,
@@ -162,21 +173,13 @@ class ProtoKDLoss(_Loss):
         missing_class: MissingClass = "sample",
         convention: Convention = "regions",
     ) -> None:
-        super().__init__()
+        super().__init__({"segmentation": 1.0, "pixel_kd": kd_weight, "prototype": proto_weight})
         check_weight("ProtoKDLoss", kd_weight=kd_weight)
         check_weight("ProtoKDLoss", proto_weight=proto_weight)
         check_positive("ProtoKDLoss", temperature=temperature)
         self.missing_class = check_missing_class("ProtoKDLoss", missing_class)
         self.convention = check_convention("ProtoKDLoss", convention)
-        self.weights = {"segmentation": 1.0, "pixel_kd": kd_weight, "prototype": proto_weight}
         self.temperature = temperature
-        self.parts: dict[str, Tensor] = {}
-
-    def extra_repr(self) -> str:
-        """Name the settings, for logs and a run's record."""
-        weights = ", ".join(f"{name}: {weight}" for name, weight in self.weights.items())
-        rest = f"missing_class={self.missing_class!r}, convention={self.convention!r}"
-        return f"{weights}, temperature={self.temperature}, {rest}"
 
     def forward(self, prediction: Prediction, label: Tensor) -> Tensor:
         """Return the weighted sum, a scalar, and leave its terms in :attr:`parts`.
@@ -189,8 +192,7 @@ class ProtoKDLoss(_Loss):
         Raises:
             ValueError: when a tensor is missing that a term needs, or shapes do not fit.
         """
-        total, self.parts = weighted_sum(
-            self.weights,
+        return self.weighted_sum(
             {
                 "segmentation": lambda: supervised_loss(
                     predicted("ProtoKDLoss", prediction, "student", "logits"), label, self.convention
@@ -203,9 +205,8 @@ class ProtoKDLoss(_Loss):
                     class_masks(label, self.convention),
                     self.missing_class,
                 ),
-            },
+            }
         )
-        return total
 
 
 def mean_kl(student: Tensor, teacher: Tensor, temperature: float, convention: Convention = "regions") -> Tensor:

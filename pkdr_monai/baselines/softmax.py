@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.modules.loss import _Loss
 
-from pkdr_monai.losses.inputs import at_least_float32, plain
+from pkdr_monai.losses.base import at_least_float32, plain
 from pkdr_monai.losses.segmentation import segmentation_loss
 from pkdr_monai.regions import regions_to_label
 

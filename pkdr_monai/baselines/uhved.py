@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from pkdr_monai.losses.inputs import full_precision, plain
+from pkdr_monai.losses.base import full_precision, plain
 from pkdr_monai.modalities import MODALITIES, channel_indices, parse_modalities
 from pkdr_monai.networks.any_subset import draw_subset
 from pkdr_monai.networks.blocks import KERNEL_SIZE, STRIDE, crop_to, pad_to_stride, refuse_wrong_gradients

@@ -5,17 +5,22 @@ from __future__ import annotations
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torch.nn.modules.loss import _Loss
 
 from pkdr_monai.baselines.uhved import LEVELS, subset_divergence
-from pkdr_monai.losses.contract import Prediction, check_weight, predicted, weighted_sum
-from pkdr_monai.losses.inputs import at_least_float32, check_same_shape
+from pkdr_monai.losses.base import (
+    DistillationLoss,
+    Prediction,
+    at_least_float32,
+    check_same_shape,
+    check_weight,
+    predicted,
+)
 from pkdr_monai.losses.segmentation import segmentation_loss
 
 __all__ = ["UHVEDLoss"]
 
 
-class UHVEDLoss(_Loss):
+class UHVEDLoss(DistillationLoss):
     r"""Train :class:`~pkdr_monai.baselines.UHVED` (Dorent et al., MICCAI 2019).
 
     .. math::
@@ -57,15 +62,9 @@ class UHVEDLoss(_Loss):
     """
 
     def __init__(self, reconstruction: float = 0.1, divergence: float = 0.1) -> None:
-        super().__init__()
-        self.weights = {"segmentation": 1.0, "reconstruction": reconstruction, "divergence": divergence}
+        super().__init__({"segmentation": 1.0, "reconstruction": reconstruction, "divergence": divergence})
         check_weight("UHVEDLoss", reconstruction=reconstruction)
         check_weight("UHVEDLoss", divergence=divergence)
-        self.parts: dict[str, Tensor] = {}
-
-    def extra_repr(self) -> str:
-        """Name the settings, for logs and a run's record."""
-        return ", ".join(f"{name}: {weight}" for name, weight in self.weights.items())
 
     def forward(self, prediction: Prediction, label: Tensor) -> Tensor:
         """Return the weighted sum, a scalar, and leave its parts in :attr:`parts`.
@@ -78,15 +77,13 @@ class UHVEDLoss(_Loss):
         Raises:
             ValueError: when a tensor is missing, or shapes do not fit.
         """
-        total, self.parts = weighted_sum(
-            self.weights,
+        return self.weighted_sum(
             {
                 "segmentation": lambda: segmentation_loss(_student(prediction, "logits"), label),
                 "reconstruction": lambda: _squared_error(prediction),
                 "divergence": lambda: _mean_divergence(prediction),
-            },
+            }
         )
-        return total
 
 
 def _student(prediction: Prediction, output: str) -> Tensor:

@@ -11,7 +11,8 @@
 All take logits. All average over the batch and the positions and sum over the regions, so that their weights keep their
 meaning whatever the crop. All work in float32 at least, under autocast and with low-precision inputs too.
 
-A loss that a training here can use, :class:`PKDRLoss` or that of another method, keeps one contract:
+A loss that a training here can use, :class:`PKDRLoss` or that of another method, extends
+:class:`~pkdr_monai.losses.base.DistillationLoss` and keeps one contract:
 
 * ``loss(prediction, label)`` returns a scalar. ``prediction`` is what the Distiller returns: ``{"student": {...},
   "teacher": {...}}``, tensors by name; ``label`` is ``(B, 3, X, Y, Z)``. A tensor that it needs and does not find, it

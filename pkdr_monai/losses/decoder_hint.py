@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.nn.modules.loss import _Loss
 
-from pkdr_monai.losses.inputs import at_least_float32, check_same_shape, plain
+from pkdr_monai.losses.base import at_least_float32, check_same_shape, plain
 
 __all__ = ["DecoderHintLoss"]
 

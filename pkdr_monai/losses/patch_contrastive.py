@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn.modules.loss import _Loss
 
-from pkdr_monai.losses.inputs import at_least_float32, check_positive, check_same_shape, full_precision, plain
+from pkdr_monai.losses.base import at_least_float32, check_positive, check_same_shape, full_precision, plain
 
 __all__ = ["Negatives", "PatchContrastiveLoss", "negative_logsumexp", "patch_contrastive_terms"]
 

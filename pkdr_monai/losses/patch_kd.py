@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor
 from torch.nn.modules.loss import _Loss
 
-from pkdr_monai.losses.inputs import check_positive, check_same_shape
+from pkdr_monai.losses.base import check_positive, check_same_shape
 from pkdr_monai.losses.pixel_kd import sigmoid_distillation
 
 __all__ = ["PatchKDLoss"]

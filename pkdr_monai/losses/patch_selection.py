@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.nn.modules.loss import _Loss
 
-from pkdr_monai.losses.inputs import check_same_shape, plain
+from pkdr_monai.losses.base import check_same_shape, plain
 from pkdr_monai.losses.segmentation import DiceForm, check_dice_form, segmentation_loss
 
 __all__ = ["LARGEST_PATCH", "PatchSelectionLoss", "check_patch_size", "patch_labels", "patch_selection_loss"]

@@ -10,8 +10,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn.modules.loss import _Loss
 
-from pkdr_monai.losses.contract import check_weight
-from pkdr_monai.losses.inputs import check_positive, check_same_shape, plain
+from pkdr_monai.losses.base import check_positive, check_same_shape, check_weight, plain
 
 __all__ = ["PixelKDLoss", "sigmoid_distillation", "voxel_weights"]
 

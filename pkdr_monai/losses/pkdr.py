@@ -7,8 +7,7 @@ from collections.abc import Callable, Collection, Mapping
 from torch import Tensor
 from torch.nn.modules.loss import _Loss
 
-from pkdr_monai.losses.contract import Prediction, check_weight, weighted_sum
-from pkdr_monai.losses.inputs import at_least_float32
+from pkdr_monai.losses.base import DistillationLoss, Prediction, at_least_float32, check_weight
 from pkdr_monai.losses.patch_contrastive import PatchContrastiveLoss
 from pkdr_monai.losses.patch_kd import PatchKDLoss
 from pkdr_monai.losses.patch_selection import PatchSelectionLoss, patch_labels
@@ -39,7 +38,7 @@ REMEDY: dict[tuple[str, str], str] = {
 }
 
 
-class PKDRLoss(_Loss):
+class PKDRLoss(DistillationLoss):
     r"""Train a student on the labels and on its teacher: the whole loss of the method.
 
     .. math::
@@ -103,19 +102,13 @@ class PKDRLoss(_Loss):
         decoder_hint: _Loss | None = None,
         without: Collection[str] = (),
     ) -> None:
-        super().__init__()
-        self.weights = _weights(alpha, beta, without, hint=decoder_hint is not None)
+        super().__init__(_weights(alpha, beta, without, hint=decoder_hint is not None))
         self.segmentation = segmentation or SegmentationLoss()
         self.patch_selection = patch_selection or PatchSelectionLoss()
         self.pixel_kd = pixel_kd or PixelKDLoss()
         self.patch_kd = patch_kd or PatchKDLoss()
         self.patch_contrastive = patch_contrastive or PatchContrastiveLoss()
         self.decoder_hint = decoder_hint
-        self.parts: dict[str, Tensor] = {}
-
-    def extra_repr(self) -> str:
-        """Name the settings, for logs and a run's record."""
-        return ", ".join(f"{name}: {weight}" for name, weight in self.weights.items())
 
     def forward(self, prediction: Prediction, label: Tensor) -> Tensor:
         """Return the weighted sum, a scalar, and leave its parts in :attr:`parts`.
@@ -149,8 +142,7 @@ class PKDRLoss(_Loss):
             compute["decoder_hint"] = lambda: _taught(
                 hint, complete, student["decoder_hint"], teacher["decoder_feature"]
             )
-        total, self.parts = weighted_sum(self.weights, compute)
-        return total
+        return self.weighted_sum(compute)
 
 
 def _taught(loss: _Loss, complete: Tensor | None, student: Tensor, *others: Tensor) -> Tensor:

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.nn.modules.loss import _Loss
 
-from pkdr_monai.losses.inputs import at_least_float32, check_same_shape, plain
+from pkdr_monai.losses.base import at_least_float32, check_same_shape, plain
 
 __all__ = ["DiceForm", "SegmentationLoss", "check_dice_form", "cross_entropy", "dice_loss", "segmentation_loss"]
 

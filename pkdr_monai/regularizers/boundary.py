@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -10,8 +11,14 @@ from torch import Tensor, nn
 from torch.nn.modules.loss import _Loss
 
 from pkdr_monai.losses import SegmentationLoss
-from pkdr_monai.losses.contract import predicted_by_student
-from pkdr_monai.losses.inputs import at_least_float32, check_positive, check_same_shape, plain
+from pkdr_monai.losses.base import (
+    DistillationLoss,
+    at_least_float32,
+    check_positive,
+    check_same_shape,
+    plain,
+    predicted_by_student,
+)
 from pkdr_monai.losses.segmentation import SMOOTH
 from pkdr_monai.networks import PatchVNet
 from pkdr_monai.networks.blocks import CONVOLUTIONS, KERNEL_SIZE, crop_to, refuse_wrong_gradients, scaling
@@ -47,7 +54,7 @@ def inner_border(label: Tensor) -> Tensor:
     return label + F.max_pool3d(-label, kernel_size=3, stride=1, padding=1)  # label - min over the cube
 
 
-class BoundaryLoss(_Loss):
+class BoundaryLoss(DistillationLoss):
     r"""Segment the tumour and find the outlines of its regions.
 
     .. math::
@@ -82,16 +89,13 @@ class BoundaryLoss(_Loss):
         '0.000'
     """
 
+    described: ClassVar[tuple[str, ...]] = ("weight",)
+
     def __init__(self, weight: float = 1.0, segmentation: _Loss | None = None) -> None:
         super().__init__()
         check_positive("BoundaryLoss", weight=weight)
         self.weight = weight
         self.segmentation = segmentation or SegmentationLoss()
-        self.parts: dict[str, Tensor] = {}
-
-    def extra_repr(self) -> str:
-        """Name the settings, for logs and a run's record."""
-        return f"weight={self.weight}"
 
     def forward(self, prediction: Mapping[str, Mapping[str, Tensor]], label: Tensor) -> Tensor:
         """Return the weighted sum, a scalar, and leave its parts in :attr:`parts`.
@@ -113,7 +117,7 @@ class BoundaryLoss(_Loss):
             "boundary_dice": dice,
             "boundary_cross_entropy": cross_entropy,
         }
-        self.parts = {name: value.detach() for name, value in terms.items()}
+        self.keep(terms)
         return terms["segmentation"] + self.weight * (dice + cross_entropy)
 
 

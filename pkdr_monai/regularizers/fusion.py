@@ -12,8 +12,13 @@ from torch import Tensor, nn
 from torch.nn.modules.loss import _Loss
 
 from pkdr_monai.losses import SegmentationLoss
-from pkdr_monai.losses.contract import predicted_by_student
-from pkdr_monai.losses.inputs import at_least_float32, check_same_shape, full_precision
+from pkdr_monai.losses.base import (
+    DistillationLoss,
+    at_least_float32,
+    check_same_shape,
+    full_precision,
+    predicted_by_student,
+)
 from pkdr_monai.modalities import MODALITIES, channel_indices
 from pkdr_monai.regularizers.vae import SkiplessDecoder
 
@@ -58,7 +63,7 @@ class FusionHead(nn.Module):
         return {"weight_logits": self.decoder(embedding, image), "log_variance": self.log_variance}
 
 
-class FusionLoss(_Loss):
+class FusionLoss(DistillationLoss):
     r"""Segment the tumour and blend pictures that keep what two modalities show.
 
     With weight maps :math:`w_k`, the blends are :math:`F_1 = w_1 T2 + (1 - w_1) T1ce` and
@@ -96,6 +101,8 @@ class FusionLoss(_Loss):
         '0.000'
     """
 
+    described: ClassVar[tuple[str, ...]] = ("window",)
+
     def __init__(
         self, modalities: Sequence[str] = MODALITIES, window: int = 7, segmentation: _Loss | None = None
     ) -> None:
@@ -106,11 +113,6 @@ class FusionLoss(_Loss):
         self.window = window
         self.ssim_loss = SSIMLoss(spatial_dims=3, data_range=1.0, win_size=window)
         self.segmentation = segmentation or SegmentationLoss()
-        self.parts: dict[str, Tensor] = {}
-
-    def extra_repr(self) -> str:
-        """Name the settings, for logs and a run's record."""
-        return f"window={self.window}"
 
     def forward(self, prediction: Mapping[str, Mapping[str, Tensor]], label: Tensor) -> Tensor:
         """Return the weighted sum, a scalar, and leave its parts in :attr:`parts`.

@@ -12,8 +12,13 @@ from torch import Tensor, nn
 from torch.nn.modules.loss import _Loss
 
 from pkdr_monai.losses import SegmentationLoss
-from pkdr_monai.losses.contract import predicted_by_student
-from pkdr_monai.losses.inputs import at_least_float32, check_positive, check_same_shape
+from pkdr_monai.losses.base import (
+    DistillationLoss,
+    at_least_float32,
+    check_positive,
+    check_same_shape,
+    predicted_by_student,
+)
 from pkdr_monai.networks.blocks import CONVOLUTIONS, STRIDE, convolutions, crop_to, scaling
 
 __all__ = ["SkiplessDecoder", "VAEHead", "VAELoss", "kl_divergence"]
@@ -148,7 +153,7 @@ class VAEHead(nn.Module):
         return {"reconstruction": reconstruction, "mean": mean, "log_variance": log_variance}
 
 
-class VAELoss(_Loss):
+class VAELoss(DistillationLoss):
     r"""Segment the tumour and, on the side, draw the image again.
 
     .. math::
@@ -181,6 +186,8 @@ class VAELoss(_Loss):
         '1.000 0.125'
     """
 
+    described: ClassVar[tuple[str, ...]] = ("reconstruction_weight", "kl_weight")
+
     def __init__(
         self, reconstruction_weight: float = 0.1, kl_weight: float = 0.1, segmentation: _Loss | None = None
     ) -> None:
@@ -190,11 +197,6 @@ class VAELoss(_Loss):
         self.reconstruction_weight = reconstruction_weight
         self.kl_weight = kl_weight
         self.segmentation = segmentation or SegmentationLoss()
-        self.parts: dict[str, Tensor] = {}
-
-    def extra_repr(self) -> str:
-        """Name the settings, for logs and a run's record."""
-        return f"reconstruction_weight={self.reconstruction_weight}, kl_weight={self.kl_weight}"
 
     def forward(self, prediction: Mapping[str, Mapping[str, Tensor]], label: Tensor) -> Tensor:
         """Return the weighted sum, a scalar, and leave its parts in :attr:`parts`.
@@ -215,7 +217,7 @@ class VAELoss(_Loss):
             "reconstruction": F.mse_loss(at_least_float32(reconstruction), at_least_float32(image)),
             "kl": kl_divergence(mean, log_variance, voxels=math.prod(image.shape[2:])),
         }
-        self.parts = {name: value.detach() for name, value in terms.items()}
+        self.keep(terms)
         weighted = self.reconstruction_weight * terms["reconstruction"] + self.kl_weight * terms["kl"]
         return terms["segmentation"] + weighted
 

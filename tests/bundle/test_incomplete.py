@@ -13,7 +13,7 @@ import torch
 
 from pkdr_monai.cli import main
 from pkdr_monai.losses import PKDRLoss
-from pkdr_monai.losses.contract import Prediction
+from pkdr_monai.losses.base import Prediction
 from pkdr_monai.networks import PatchVNet
 
 from .conftest import CONFIGS, TEACHER, Bundle
