@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from monai.bundle import ConfigParser
 
-from pkdr_monai.cli.train import check_overrides
+from pkdr_monai.cli.overrides import check_overrides
 from pkdr_monai.errors import InputError
 
 ROOT = Path(__file__).resolve().parents[2]

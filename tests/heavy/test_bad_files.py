@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from monai.bundle import ConfigParser
 
-from pkdr_monai.cli.train import check_overrides
+from pkdr_monai.cli.overrides import check_overrides
 from pkdr_monai.data import load_data_list, training_items
 from pkdr_monai.data.entries import data_list_hash
 from pkdr_monai.data.splits import SECTIONS, read_split
