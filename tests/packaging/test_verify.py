@@ -123,7 +123,7 @@ def test_compiled_code_is_refused_in_a_zip(zipped: Path, tmp_path: Path) -> None
     shutil.copy(zipped, path)
     with zipfile.ZipFile(path, "a") as archive:
         archive.writestr(f"{NAME}/pkdr_monai/cli/commands.pyc", b"")
-    with pytest.raises(InputError, match=r"holds pkdr_monai/cli\.pyc, compiled code"):
+    with pytest.raises(InputError, match=r"holds pkdr_monai/cli/commands\.pyc, compiled code"):
         verify_bundle(path)
 
 
