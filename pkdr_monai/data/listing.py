@@ -10,8 +10,7 @@ from typing import Any
 
 from pkdr_monai.data.cases import Case, Cohort, exclude_cases, with_geometry
 from pkdr_monai.data.checks import Progress, check_cases
-from pkdr_monai.data.decathlon import decathlon_keys
-from pkdr_monai.data.entries import data_list_hash, entry_of
+from pkdr_monai.data.entries import data_list_hash, decathlon_keys, entry_of
 from pkdr_monai.data.label_schemes import with_label_scheme
 from pkdr_monai.data.layouts import find_cases
 from pkdr_monai.data.patients import read_patients
@@ -70,7 +69,7 @@ def make_data_list(
 
     Returns:
         The data list, plain data for a JSON file that ``monai.data.load_decathlon_datalist`` reads too: ``"name"``,
-        what :func:`~pkdr_monai.data.decathlon.decathlon_keys` gives, ``"label_scheme"``, ``"seed"`` (``None`` with a
+        what :func:`~pkdr_monai.data.entries.decathlon_keys` gives, ``"label_scheme"``, ``"seed"`` (``None`` with a
         ``split``), ``"accept_scans"`` with ``force``, ``"incomplete"`` with ``incomplete``, entries of ``"training"``,
         ``"validation"`` and ``"test"`` with paths relative to ``folder``, and the ``"hash"`` of all but the name.
 

@@ -15,15 +15,15 @@ from pkdr_monai.data.headers import read_once
 from pkdr_monai.errors import plain_error_in
 from pkdr_monai.inference.backends import Engine, choose_engine
 from pkdr_monai.inference.predictor import Predictor, load_predictor, scan_probabilities
-from pkdr_monai.inference.records import (
+from pkdr_monai.inference.results import (
     RECORD,
     case_inputs,
     case_key,
     clear_results,
     finished_record,
     write_record,
+    write_results,
 )
-from pkdr_monai.inference.results import write_results
 from pkdr_monai.inference.scans import Scan, check_scan, refuse_two_candidates
 from pkdr_monai.inference.settings import Settings
 from pkdr_monai.inference.statements import NOTE, describe_model, describe_volumes, warnings_about

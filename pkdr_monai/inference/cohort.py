@@ -17,7 +17,7 @@ import torch.distributed as dist
 from pkdr_monai.errors import InputError
 from pkdr_monai.files import FolderLock, read_json, write_json
 from pkdr_monai.inference.case_runner import CaseRunner, Tell
-from pkdr_monai.inference.records import write_record
+from pkdr_monai.inference.results import write_record
 from pkdr_monai.inference.scans import Scan, find_scans
 from pkdr_monai.inference.settings import Settings
 from pkdr_monai.inference.statements import NOTE, bundle_command

@@ -20,7 +20,7 @@ from pkdr_monai.regions import REGIONS
 from pkdr_monai.reporting.scores import METRICS, Scores
 
 if TYPE_CHECKING:
-    from pkdr_monai.reporting.measure import Reliability  # which loads torch
+    from pkdr_monai.reporting.computed import Reliability  # which loads torch
 
 __all__ = ["Picture", "box_plots", "data_uri", "reliability_curves", "training_curves"]
 

@@ -24,7 +24,7 @@ from pkdr_monai.reporting.sources import Sources
 from pkdr_monai.reporting.volumes import ViewerCase, brain_box, centre_of, grey_levels, viewer_case
 
 if TYPE_CHECKING:
-    from pkdr_monai.reporting.measure import Calibration
+    from pkdr_monai.reporting.computed import Calibration
 
 __all__ = [
     "VIEWER_BUDGET",
@@ -194,7 +194,7 @@ def measure_all(
     Returns:
         The scores, by metric and case, of the cases with a label, and a note for each case that could not be read.
     """
-    from pkdr_monai.reporting.measure import dice, hd95  # here, because it loads torch and MONAI
+    from pkdr_monai.reporting.computed import dice, hd95  # here, because it loads torch and MONAI
 
     scores: dict[str, dict[str, tuple[float, ...]]] = {}
     notes: list[str] = []
@@ -223,7 +223,7 @@ def _caption(scan: Scan) -> str:
         return f"{scan.modality}; no prediction is at hand."
     if scan.truth is None:
         return f"{scan.modality}; the case has no label."
-    from pkdr_monai.reporting.measure import dice
+    from pkdr_monai.reporting.computed import dice
 
     values = zip(REGIONS, dice(scan), strict=True)
     scores = ", ".join(f"{region.upper()} {value:.{METRICS['dice'].decimals}f}" for region, value in values)

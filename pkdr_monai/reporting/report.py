@@ -225,7 +225,7 @@ def write_report(
 
 def _with_images(run: Run, cases: Sequence[str], sources: Sources, progress: ProgressOf | None) -> tuple[Run, Gallery]:
     """Picture the cases; score segmentations first, where no evaluation did."""
-    from pkdr_monai.reporting.measure import Calibration  # here, because it loads torch and MONAI
+    from pkdr_monai.reporting.computed import Calibration  # here, because it loads torch and MONAI
 
     sources.require(cases)
     calibration, notes = Calibration(), list[str]()

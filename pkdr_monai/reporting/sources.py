@@ -74,7 +74,7 @@ def open_sources(
         dataset_dir: the data set's folder.
         data_list_file: its data list; without one, the folder is searched.
         predictions: folder of segmentations; without one, the run's own are taken, or its network segments again.
-        config_files: inference.json and overlays, for :class:`~pkdr_monai.reporting.recompute.Recompute`.
+        config_files: inference.json and overlays, for :class:`~pkdr_monai.reporting.computed.Recompute`.
         label_scheme: of the segmentations, where it is not that of the data set.
 
     Raises:
@@ -90,7 +90,7 @@ def open_sources(
         return Sources(cohort, _modalities(run), lambda case: _read(segmentations.get(case.name), scheme))
     if not run.weights.is_file():
         return Sources(cohort, _modalities(run), lambda case: None)
-    from pkdr_monai.reporting.recompute import Recompute  # here, because it loads torch and MONAI
+    from pkdr_monai.reporting.computed import Recompute  # here, because it loads torch and MONAI
 
     network = Recompute(run, config_files)
     return Sources(cohort, network.modalities, lambda case: network(case, cohort.folder, cohort.label_scheme))

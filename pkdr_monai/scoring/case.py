@@ -11,7 +11,7 @@ import torch
 from pkdr_monai.data.headers import Header, UnreadableError, describe_shape, read_header
 from pkdr_monai.errors import InputError
 from pkdr_monai.regions import REGIONS, small_et_to_necrosis
-from pkdr_monai.reporting.measure import dice, hd95
+from pkdr_monai.reporting.computed import dice, hd95
 from pkdr_monai.reporting.scans import Predicted, Scan, read_canonical, regions_of
 from pkdr_monai.scoring.lesions import LesionRule, compare_lesions
 

@@ -12,7 +12,7 @@ from monai.transforms import LoadImage
 
 from pkdr_monai.data.cases import Case
 from pkdr_monai.data.datalist import load_data_list, make_data_list, require_checked, training_items
-from pkdr_monai.data.decathlon import complete_list, decathlon_keys
+from pkdr_monai.data.entries import complete_list, decathlon_keys
 from pkdr_monai.errors import InputError
 from pkdr_monai.files import write_json
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from pkdr_monai.data.scan_content import scan_findings
+from pkdr_monai.data.voxels import scan_findings
 
 AFFINE = np.diag([2.0, 2.0, 2.0, 1.0])
 

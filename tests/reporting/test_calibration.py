@@ -6,7 +6,7 @@ import math
 import numpy as np
 import pytest
 
-from pkdr_monai.reporting.measure import BINS, Calibration
+from pkdr_monai.reporting.computed import BINS, Calibration
 from pkdr_monai.reporting.scans import Predicted, Scan
 from tests.conftest import AFFINE
 

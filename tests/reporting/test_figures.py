@@ -4,8 +4,8 @@ import base64
 import math
 from xml.etree import ElementTree
 
+from pkdr_monai.reporting.computed import Calibration
 from pkdr_monai.reporting.figures import Picture, box_plots, reliability_curves, training_curves
-from pkdr_monai.reporting.measure import Calibration
 from pkdr_monai.reporting.scans import Scan
 
 

@@ -3,8 +3,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+from pkdr_monai.reporting.computed import Calibration
 from pkdr_monai.reporting.gallery import measure_all, picture_cases, preview_cases
-from pkdr_monai.reporting.measure import Calibration
 from pkdr_monai.reporting.run import Run
 from pkdr_monai.reporting.scans import find_segmentations
 from pkdr_monai.reporting.sources import Sources, open_sources

@@ -6,7 +6,7 @@ import math
 import numpy as np
 import pytest
 
-from pkdr_monai.reporting.measure import dice, hd95
+from pkdr_monai.reporting.computed import dice, hd95
 from pkdr_monai.reporting.scans import Predicted, Scan
 
 

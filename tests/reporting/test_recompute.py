@@ -11,7 +11,7 @@ import torch
 from pkdr_monai.data import find_cases
 from pkdr_monai.errors import InputError
 from pkdr_monai.networks import PatchVNet
-from pkdr_monai.reporting.recompute import Recompute
+from pkdr_monai.reporting.computed import Recompute
 from pkdr_monai.reporting.run import read_run
 from tests.conftest import SHAPE
 
