@@ -133,7 +133,7 @@ def softmax_dice(logits: Tensor, target: Tensor) -> Tensor:
 
 
 Convention = Literal["regions", "softmax"]
-"""``"regions"``: a sigmoid for each of TC, WT, ET, as PKDR. ``"softmax"``: four exclusive classes, as the originals."""
+"""``"regions"``: a sigmoid for each of TC, WT, ET, as PKDR. ``"softmax"``: four exclusive classes (PMKL: five)."""
 
 
 def check_convention(loss: str, convention: str) -> Convention:

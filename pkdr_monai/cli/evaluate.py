@@ -4,14 +4,22 @@ from pathlib import Path
 from typing import Any
 
 from pkdr_monai import DISCLAIMER
-from pkdr_monai.arguments import choice, switch
+from pkdr_monai.arguments import choice, number, switch
 from pkdr_monai.errors import InputError
+from pkdr_monai.regions import check_et_rule
 from pkdr_monai.terminal import ProgressLine, echo, verb
 
 __all__ = ["evaluate"]
 
 
-@verb(split=choice("training", "validation", "test"), dry_run=switch, subsets=switch, save_pred=switch)
+@verb(
+    split=choice("training", "validation", "test"),
+    dry_run=switch,
+    subsets=switch,
+    save_pred=switch,
+    et_rule=number,
+    scoring=choice("nested", "channels"),
+)
 def evaluate(
     run: str,
     *,
@@ -21,6 +29,8 @@ def evaluate(
     output_dir: str | None = None,
     subsets: bool = False,
     save_pred: bool = False,
+    et_rule: float = 0.0,
+    scoring: str = "nested",
     dry_run: bool = False,
 ) -> None:
     """Score a model on cases whose labels are known: Dice and HD95 of each case, on its own grid.
@@ -38,10 +48,15 @@ def evaluate(
         subsets: score a network for any subset on all 15 subsets of its modalities, by the label maps that pkdr predict
             writes; the table is RUN/evaluation_subsets.csv.
         save_pred: write the label maps that are scored, to evaluation/predictions/CASE/CASE_seg.nii.gz.
+        et_rule: score ET also with predictions of less than this volume in mm³ as necrosis, such as 500; the tables
+            are evaluation/val_dice_et_rule_raw.csv and val_hd95_et_rule_raw.csv. 0 does not.
+        scoring: nested scores the regions of the label map, channels each output cut at 0.5 by itself.
         dry_run: only print the command.
     """
-    if subsets and save_pred:
-        raise InputError("--save_pred is for one model and its modalities: leave out --subsets, or use pkdr predict.")
+    check_et_rule(et_rule)
+    asked = {"save_pred": save_pred, "et_rule": et_rule, "scoring": scoring != "nested"}
+    for option in (option for option, given in asked.items() if subsets and given):
+        raise InputError(f"--{option} is for one model and its modalities: leave out --subsets, or use pkdr predict.")
     if subsets:
         _evaluate_subsets(run, dataset_dir, data_list_file, split, output_dir)
         return
@@ -64,8 +79,8 @@ def evaluate(
         "output_dir": output_dir or str(weights.parent.parent),
         "run_name": card.name,
     }
-    if save_pred:
-        options["save_pred"] = True
+    given = {"save_pred": save_pred, "et_rule": et_rule, "scoring": scoring}
+    options |= {option: given[option] for option, wanted in asked.items() if wanted}
     echo(command_line("evaluating", files, options))
     if dry_run:
         return

@@ -21,10 +21,19 @@ from pkdr_monai.data.reader import ScanReader
 from pkdr_monai.data.voxels import image_findings
 from pkdr_monai.errors import InputError
 from pkdr_monai.modalities import MODALITIES, channel_indices
-from pkdr_monai.regions import label_to_regions, nested_regions, regions_to_label, rounded_labels
+from pkdr_monai.regions import (
+    REGIONS,
+    check_et_rule,
+    label_to_regions,
+    nested_regions,
+    regions_to_label,
+    rounded_labels,
+    small_et_to_necrosis,
+)
 
 __all__ = [
     "CheckScand",
+    "ETRuled",
     "LabelToRegionsd",
     "LoadImagesd",
     "LoadModalitiesd",
@@ -284,6 +293,36 @@ class NestedRegionsd(MapTransform):
         entry = dict(data)
         for key in self.key_iterator(entry):
             entry[key] = _with_metadata_of(entry[key], nested_regions(_plain(entry[key])))
+        return entry
+
+
+class ETRuled(MapTransform):
+    """Add the enhancing tumour as it is by the ET rule: none where it is smaller than a volume.
+
+    Under ``pred_et_rule`` lies that of ``pred``, ``(1, X, Y, Z)``; the regions themselves stay. See
+    :func:`~pkdr_monai.regions.small_et_to_necrosis`.
+
+    Args:
+        keys: keys of predicted regions TC, WT, ET, ``(3, X, Y, Z)``, with an affine.
+        et_rule: smallest volume in mm³ that ET keeps.
+        allow_missing_keys: leave entries without the key as they are.
+
+    Raises:
+        InputError: when ``et_rule`` is below 0.
+    """
+
+    def __init__(self, keys: KeysCollection, et_rule: float, allow_missing_keys: bool = False) -> None:
+        super().__init__(keys, allow_missing_keys)
+        check_et_rule(et_rule)
+        self.et_rule = et_rule
+
+    def __call__(self, data: Data) -> dict[Hashable, Any]:
+        """Return the entry with the enhancing tumour beside its regions."""
+        entry = dict(data)
+        for key in self.key_iterator(entry):
+            volume = float(torch.linalg.det(entry[key].affine[:3, :3]).abs())
+            ruled = small_et_to_necrosis(_plain(entry[key]), self.et_rule, volume)
+            entry[f"{key}_et_rule"] = _with_metadata_of(entry[key], ruled[REGIONS.index("et")][None])
         return entry
 
 

@@ -250,12 +250,15 @@ def test_score_of_saved_predictions_equals_the_evaluation(bundle: Bundle, tmp_pa
     """``pkdr score`` reads the label maps from the disk and shares no code with MONAI's metrics but HD95's."""
     torch.manual_seed(3)
     network = PatchVNet(1, init_filters=2)
+    network.output.bias.data[REGIONS.index("et")] += 0.6  # or it finds no ET
     (tmp_path / "models").mkdir()
     torch.save(network.state_dict(), tmp_path / "models" / "model.pt")
-    options = {**bundle.options(output_dir=tmp_path), "checkpoint": tmp_path / "models" / "model.pt", "save_pred": True}
+    rule = 1e7  # mm³, so that no ET is left
+    options = {"checkpoint": tmp_path / "models" / "model.pt", "save_pred": True, "et_rule": rule}
+    options |= bundle.options(output_dir=tmp_path)
     workflow = bundle.run("evaluating", TRAIN, CONFIGS / "evaluate.json", **options)
     details = workflow.parser.get_parsed_content("validate#evaluator").state.metric_details
-    scored = score_label_maps(tmp_path / "evaluation" / "predictions", bundle.cohort)
+    scored = score_label_maps(tmp_path / "evaluation" / "predictions", bundle.cohort, et_rule=rule)
     entries = json.loads(bundle.data_list.read_text())["test"]
     assert list(scored.cases) == sorted(entry["case"] for entry in entries)
     assert any(0 < scores["dice_wt"] < 1 for scores in scored.cases.values())
@@ -264,3 +267,9 @@ def test_score_of_saved_predictions_equals_the_evaluation(bundle: Bundle, tmp_pa
         for metric, name in (("val_mean_dice", "dice"), ("val_hd95", "hd95")):
             expected = [float(value) for value in details[metric][place]]
             assert [scores[f"{name}_{region}"] for region in REGIONS] == pytest.approx(expected, abs=1e-6, nan_ok=True)
+            ruled = [float(value) for value in details[f"val_{name}_et_rule"][place]]
+            assert ruled == pytest.approx([scores[f"{name}_et_rule"]], abs=1e-6)
+    assert any(scores["dice_et_rule"] != scores["dice_et"] for scores in scored.cases.values())
+    for metric in ("dice", "hd95"):
+        lines = (tmp_path / "evaluation" / f"val_{metric}_et_rule_raw.csv").read_text().splitlines()
+        assert len(lines) == 1 + len(entries)

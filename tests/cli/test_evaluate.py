@@ -58,6 +58,31 @@ def test_save_pred_is_passed_on_only_where_it_is_asked_for(run: Path, monkeypatc
     assert "save_pred" not in plain
 
 
-def test_save_pred_with_subsets_is_refused(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert exit_code("evaluate", run, "--save_pred", "--subsets") == 2
-    assert "--save_pred is for one model and its modalities" in capsys.readouterr().err
+def test_the_et_rule_and_the_old_scoring_are_passed_on(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[Any] = []
+    monkeypatch.setattr("pkdr_monai.workflow.run_bundle", lambda *words: seen.append(words))
+    main(["evaluate", str(run), "--et_rule", "500", "--scoring", "channels"])
+    main(["evaluate", str(run)])
+    (_, _, asked), (_, _, plain) = seen
+    assert (asked["et_rule"], asked["scoring"]) == (500, "channels")
+    assert not {"et_rule", "scoring"} & set(plain)
+
+
+@pytest.mark.parametrize("words", [["--save_pred"], ["--et_rule", "500"], ["--scoring", "channels"]])
+def test_what_subsets_do_not_take_is_refused(run: Path, capsys: pytest.CaptureFixture[str], words: list[str]) -> None:
+    assert exit_code("evaluate", run, "--subsets", *words) == 2
+    assert f"{words[0]} is for one model and its modalities" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "complaint"),
+    [
+        (["--et_rule", "-1"], "et_rule is a volume in mm³, 0 or more, got -1"),
+        (["--scoring", "argmax"], "expected nested or channels, got 'argmax'"),
+    ],
+)
+def test_options_out_of_range_end_with_2(
+    run: Path, capsys: pytest.CaptureFixture[str], words: list[str], complaint: str
+) -> None:
+    assert exit_code("evaluate", run, *words) == 2
+    assert complaint in capsys.readouterr().err

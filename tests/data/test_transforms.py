@@ -15,6 +15,7 @@ from monai.transforms.traits import ThreadUnsafe
 
 from pkdr_monai.data import find_cases
 from pkdr_monai.data.transforms import (
+    ETRuled,
     LabelToRegionsd,
     LoadModalitiesd,
     NestedRegionsd,
@@ -156,6 +157,20 @@ def test_nested_regions_are_those_of_the_label_map_that_is_written() -> None:
     assert torch.equal(nested.as_tensor(), read.as_tensor())
     assert torch.equal(nested.affine, torch.eye(4, dtype=torch.float64) * 2)
     assert not torch.equal(nested.as_tensor(), regions)
+
+
+@pytest.mark.parametrize(("et_rule", "kept"), [(24, 2), (24.1, 0)])
+def test_the_et_rule_counts_in_mm3_and_leaves_the_regions(et_rule: float, kept: int) -> None:
+    regions = torch.ones(3, 4, 4, 4)
+    regions[2] = 0
+    regions[2, 1, 1, 1:3] = 1
+    entry = {"pred": MetaTensor(regions, affine=torch.diag(torch.tensor([-2.0, 2.0, 3.0, 1.0])))}
+    ruled = ETRuled("pred", et_rule)(entry)
+    assert ruled["pred_et_rule"].shape == (1, 4, 4, 4)
+    assert int(ruled["pred_et_rule"].sum()) == kept
+    assert torch.equal(ruled["pred"].as_tensor(), regions)
+    with pytest.raises(InputError, match="et_rule is a volume"):
+        ETRuled("pred", -1)
 
 
 def _brain(affine: np.ndarray, shape: tuple[int, int, int] = (20, 18, 12)) -> MetaTensor:
