@@ -22,7 +22,7 @@ help:
 
 $(INSTALLED): setup.cfg pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,browser,dicom,fast,onnx,openvino,prepare,slurm]'
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,brain,browser,dicom,fast,onnx,openvino,prepare,slurm]'
 	@touch $@
 
 demo: $(INSTALLED)

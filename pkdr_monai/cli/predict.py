@@ -30,6 +30,7 @@ CASES_FAILED_EXIT_CODE = 1
     json=switch,
     dicom_seg=switch,
     bids=switch,
+    n4=switch,
 )
 def predict(
     *inputs: str,
@@ -58,7 +59,10 @@ def predict(
     device: str | None = None,
     quiet: bool = False,
     json: bool = False,
+    brain: str | None = None,
+    brain_weights: str | None = None,
     brain_mask: str | None = None,
+    n4: bool = False,
     dicom_seg: bool = False,
     bids: bool = False,
 ) -> None:
@@ -98,14 +102,17 @@ def predict(
         device: cpu or cuda; default: a GPU where there is one.
         quiet: write nothing to the terminal but errors.
         json: write run.json to the standard output instead of text.
+        brain: of a DICOM study: deepbet or hd-bet takes the brain out of the heads, as in pkdr prepare.
+        brain_weights: of a DICOM study: folder with the weights of HD-BET, as in pkdr prepare.
         brain_mask: of a DICOM study: NIfTI file that is not 0 in the brain, as in pkdr prepare.
+        n4: of a DICOM study: divide the bias field out, as in pkdr prepare.
         dicom_seg: of a DICOM study: write <case>_seg.dcm, a DICOM Segmentation of the three regions.
         bids: write the label maps as a BIDS derivative too, in OUT/bids.
     """
     from pkdr_monai.inference import Settings, Shard
     from pkdr_monai.inference import predict as segment
     from pkdr_monai.inference.bids import write_derivative
-    from pkdr_monai.prepare import holds_dicom, segment_study
+    from pkdr_monai.prepare import BrainSource, holds_dicom, segment_study
     from pkdr_monai.system import keep_freed_memory
 
     settings = Settings(
@@ -150,12 +157,16 @@ def predict(
             output,
             lambda folder, output: run([folder], None, output),
             named=named,
-            brain_mask=brain_mask,
+            brain=BrainSource(_path(brain_mask), brain, _path(brain_weights)),
+            n4=n4,
             dicom_seg=dicom_seg,
             tell=tell,
         )
-    elif brain_mask is not None or dicom_seg:
-        raise InputError("--brain_mask and --dicom_seg are for the DICOM folder or zip of one study: give one.")
+    elif dicom_seg or n4 or any(word is not None for word in (brain, brain_weights, brain_mask)):
+        raise InputError(
+            "--brain, --brain_weights, --brain_mask, --n4 and --dicom_seg are for the DICOM folder or zip of one "
+            "study: give one."
+        )
     else:
         record = run(inputs, named, output)
     if Shard.of_this_process().rank:
@@ -172,3 +183,7 @@ def predict(
         sys.stderr.write(f"error: {case['case']}: {case['error']}\n")
     if failed:
         raise SystemExit(InputError.exit_code if nothing_but_bad_input else CASES_FAILED_EXIT_CODE)
+
+
+def _path(word: str | None) -> Path | None:
+    return None if word is None else Path(word)

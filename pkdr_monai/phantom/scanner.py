@@ -18,7 +18,7 @@ from pkdr_monai.phantom.signal import (
     spin_echo,
 )
 
-__all__ = ["BIAS_FIELDS", "Scanner", "draw_scanner"]
+__all__ = ["BIAS_FIELDS", "LARGEST_INTENSITY", "Scanner", "blurred", "draw_scanner"]
 
 FWHM_PER_SIGMA = 2.355
 LARGEST_INTENSITY = 32767
@@ -65,9 +65,7 @@ class Scanner:
         csf = self._reference(modality, "csf") / self._reference(modality, "white")
         image = np.full(brain.shape, csf)  # (X, Y, Z), CSF continues beyond the brain that is kept
         image[brain] = self.signal(modality, maps)
-        for axis, (width, size) in enumerate(zip(protocol.fwhm_mm, voxel_mm, strict=True)):
-            image = ndimage.gaussian_filter1d(image, width / FWHM_PER_SIGMA / size, axis=axis, truncate=3.0)
-        signal = image[brain]
+        signal = blurred(image, protocol.fwhm_mm, voxel_mm)[brain]
         signal *= np.exp(sum(weight * field for weight, field in zip(protocol.bias, bias_fields, strict=True)))
         real, imaginary = protocol.noise * rng.standard_normal((2, len(signal)))
         signal = np.hypot(signal + real, imaginary) * protocol.white_intensity
@@ -97,6 +95,13 @@ class Scanner:
         pd, t1, t2, _ = TISSUES[tissue]
         values = (np.array(value) for value in (pd, t1[self.strong], t2[self.strong]))
         return float(self.protocols[modality].signal(*values))
+
+
+def blurred(image: Array, fwhm_mm: tuple[float, float, float], voxel_mm: tuple[float, float, float]) -> Array:
+    """Return an image as wide point spread functions show it, ``(X, Y, Z)``."""
+    for axis, (width, size) in enumerate(zip(fwhm_mm, voxel_mm, strict=True)):
+        image = ndimage.gaussian_filter1d(image, width / FWHM_PER_SIGMA / size, axis=axis, truncate=3.0)
+    return image
 
 
 def draw_scanner(rng: np.random.Generator) -> Scanner:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -11,18 +9,17 @@ from typing import Any
 
 import numpy as np
 
-from pkdr_monai.data.geometry import voxel_sizes
 from pkdr_monai.errors import InputError
 from pkdr_monai.prepare.conversion import Volume
+from pkdr_monai.prepare.itk import LPS, itk_image, itk_voxels, one_thread, require_simpleitk
 
-__all__ = ["METHOD", "Registration", "register", "require_simpleitk", "resample"]
+__all__ = ["METHOD", "Registration", "register", "resample"]
 
 METHOD = "rigid, 6 degrees of freedom; Mattes mutual information, 50 bins; 3 resolutions; SimpleITK, one thread"
 BINS, SAMPLED, SEED = 50, 0.25, 1
 SHRINKING, SMOOTHING = (4, 2, 1), (2.0, 1.0, 0.0)  # voxels, and mm
 FEWEST_VOXELS = 16  # along an axis that is shrunk
 LARGEST_SHIFT, LARGEST_ANGLE = 60.0, 35.0  # mm and degrees; beyond, something else was found than how a head moved
-LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
 
 
 @dataclass(frozen=True)
@@ -46,25 +43,9 @@ class Registration:
             InputError: when it cannot be written.
         """
         try:
-            require_simpleitk().WriteTransform(self.transform, str(path))
+            _simpleitk().WriteTransform(self.transform, str(path))
         except RuntimeError as error:
             raise InputError(f"cannot write {path}: check the disk and --output.") from error
-
-
-def require_simpleitk() -> ModuleType:
-    """Return SimpleITK, which the extra ``prepare`` installs.
-
-    Raises:
-        InputError: when it is not installed.
-    """
-    try:
-        import SimpleITK
-    except ImportError as error:
-        raise InputError(
-            "the series lie on different grids, and registering them needs SimpleITK: "
-            "pip install 'pkdr-monai[prepare]', or name one series, such as --flair SERIES."
-        ) from error
-    return SimpleITK
 
 
 def register(fixed: Volume, moving: Volume) -> Registration:
@@ -80,23 +61,17 @@ def register(fixed: Volume, moving: Volume) -> Registration:
     Raises:
         InputError: when SimpleITK is missing, fails, or finds a motion that no head makes.
     """
-    sitk = require_simpleitk()
-    there, here = _image(sitk, fixed), _image(sitk, moving)
-    with _one_thread(sitk):
+    sitk = _simpleitk()
+    there, here = itk_image(sitk, fixed), itk_image(sitk, moving)
+    with one_thread(sitk):
         found = _register(sitk, there, here)
     _refuse_implausible(found.matrix, fixed)
     return found
 
 
-@contextmanager
-def _one_thread(sitk: ModuleType) -> Iterator[None]:
-    """Let no sum depend on which thread comes first."""
-    threads = sitk.ProcessObject.GetGlobalDefaultNumberOfThreads()
-    sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(1)
-    try:
-        yield
-    finally:
-        sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(threads)
+def _simpleitk() -> ModuleType:
+    need = "the series lie on different grids, and registering them"
+    return require_simpleitk(need, "name one series, such as --flair SERIES")
 
 
 def _register(sitk: ModuleType, there: Any, here: Any) -> Registration:
@@ -127,22 +102,11 @@ def _register(sitk: ModuleType, there: Any, here: Any) -> Registration:
 
 def resample(moving: Volume, fixed: Volume, found: Registration) -> Volume:
     """Return the moving volume on the grid of the fixed one, linearly interpolated, 0 outside, float32."""
-    sitk = require_simpleitk()
+    sitk = _simpleitk()
     image = sitk.Resample(
-        _image(sitk, moving), _image(sitk, fixed), found.transform, sitk.sitkLinear, 0.0, sitk.sitkFloat32
+        itk_image(sitk, moving), itk_image(sitk, fixed), found.transform, sitk.sitkLinear, 0.0, sitk.sitkFloat32
     )
-    return Volume(sitk.GetArrayFromImage(image).transpose(2, 1, 0), fixed.affine)
-
-
-def _image(sitk: ModuleType, volume: Volume) -> Any:
-    affine = LPS @ volume.affine
-    sizes = voxel_sizes(affine)
-    left, _, right = np.linalg.svd(affine[:3, :3] / sizes)  # SimpleITK wants axes at right angles to many digits
-    image = sitk.GetImageFromArray(np.ascontiguousarray(volume.voxels.transpose(2, 1, 0), dtype=np.float32))
-    image.SetSpacing(sizes.tolist())
-    image.SetDirection((left @ right).flatten().tolist())
-    image.SetOrigin(affine[:3, 3].tolist())
-    return image
+    return Volume(itk_voxels(sitk, image), fixed.affine)
 
 
 def _start(sitk: ModuleType, method: Any, fixed: Any, moving: Any) -> Any:

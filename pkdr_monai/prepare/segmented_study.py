@@ -8,6 +8,7 @@ from typing import Any
 
 from pkdr_monai.errors import InputError
 from pkdr_monai.inference.cohort import Shard
+from pkdr_monai.prepare.brain import SKULL_STRIPPED, BrainSource
 from pkdr_monai.prepare.dicom_seg import write_dicom_seg
 from pkdr_monai.prepare.study import Prepared, Tell, prepare_study
 from pkdr_monai.runs.models import read_model
@@ -23,7 +24,8 @@ def segment_study(
     segment: Callable[[Path, Path], dict[str, Any]],
     *,
     named: Mapping[str, str] | None = None,
-    brain_mask: str | Path | None = None,
+    brain: BrainSource = SKULL_STRIPPED,
+    n4: bool = False,
     dicom_seg: bool = False,
     tell: Tell = lambda line: None,
 ) -> dict[str, Any]:
@@ -35,7 +37,8 @@ def segment_study(
         segment: called with the folder of the prepared case and ``output``; returns what became of it, as
             :func:`pkdr_monai.inference.predict` does.
         named: the series to take, by modality.
-        brain_mask: mask of the brain on the grid of the series.
+        brain: where the brain comes from.
+        n4: divide the bias field out of each brain.
         dicom_seg: write ``<case>_seg.dcm`` beside the label map, of the series whose grid it has.
         tell: called with each line for people.
 
@@ -57,7 +60,7 @@ def segment_study(
             path = _write(prepared, output, record, case)
             tell(f"{prepared.case}: DICOM Segmentation in {path}")
 
-    prepare_study(source, output / PREPARED, named=named, brain_mask=brain_mask, tell=tell, use=use)
+    prepare_study(source, output / PREPARED, named=named, brain=brain, n4=n4, tell=tell, use=use)
     return record
 
 

@@ -7,6 +7,7 @@ import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from pkdr_monai import DISCLAIMER, __version__
@@ -15,11 +16,14 @@ from pkdr_monai.errors import InputError
 from pkdr_monai.files import content_hash, file_hash, write_json
 from pkdr_monai.inference.original_grids import PREPARED
 from pkdr_monai.modalities import MODALITIES
-from pkdr_monai.prepare.brain import ENGINES, apply_mask, finding_about, read_mask
+from pkdr_monai.prepare.bias import METHOD as BIAS_METHOD
+from pkdr_monai.prepare.bias import Corrected, correct_bias
+from pkdr_monai.prepare.brain import SKULL_STRIPPED, BrainSource, find_brains, read_mask
 from pkdr_monai.prepare.conversion import Volume, convert_series, converter_version, write_volume
 from pkdr_monai.prepare.dicom_files import holds_dicom, require_extra
+from pkdr_monai.prepare.itk import require_simpleitk
 from pkdr_monai.prepare.one_grid import OneGrid, bring_to_one_grid
-from pkdr_monai.prepare.registration import METHOD, require_simpleitk
+from pkdr_monai.prepare.registration import METHOD
 from pkdr_monai.prepare.series import Series, read_series
 from pkdr_monai.prepare.zips import unpack_zip
 
@@ -52,7 +56,8 @@ def prepare_study(
     output: str | Path,
     *,
     named: Mapping[str, str] | None = None,
-    brain_mask: str | Path | None = None,
+    brain: BrainSource = SKULL_STRIPPED,
+    n4: bool = False,
     tell: Tell = lambda line: None,
     use: Callable[[Prepared], None] = lambda prepared: None,
 ) -> Prepared:
@@ -64,8 +69,8 @@ def prepare_study(
         source: a folder with the DICOM files of one study of one patient, at any depth, or a zip of it.
         output: folder for the result, outside the source.
         named: the series to take, by modality, as their numbers or hashes; then these alone are taken.
-        brain_mask: mask of the brain on the grid of the series, or of the reference where they are registered; by
-            default the images must be skull-stripped.
+        brain: where the brain comes from.
+        n4: divide the bias field out of each brain.
         tell: called with each line for people.
         use: called with the result while the files of its series, which may be those of a zip, are there.
 
@@ -79,7 +84,10 @@ def prepare_study(
     source, output = Path(source), Path(output)
     _require_source(source, output)
     require_extra()
-    mask = None if brain_mask is None else read_mask(Path(brain_mask))
+    if brain.mask is not None:
+        read_mask(brain.mask)  # before anything is converted
+    if n4:
+        _simpleitk()
     output.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".prepare-", dir=output) as scratch:
         folder = source
@@ -95,7 +103,9 @@ def prepare_study(
         case = f"study-{hashlib.sha256(study[0].study.encode()).hexdigest()[:12]}"
         volumes = {modality: convert_series(series, Path(scratch)) for modality, series in chosen.items()}
         together = bring_to_one_grid(volumes, tell)
-        brains, how = _brains(together.volumes, mask, output / case / "heads", case)
+        brains, how = find_brains(together.volumes, brain, Path(scratch), output / case / "heads", case, tell)
+        corrected = {modality: correct_bias(volume) for modality, volume in brains.items()} if n4 else {}
+        brains |= {modality: one.volume for modality, one in corrected.items()}
         prepared = Prepared(case, output / case, chosen, together.reference)
         images = _write(prepared, brains)
         content = {
@@ -104,8 +114,9 @@ def prepare_study(
             "series": [_told(*pair, chosen, named or {}) for pair in zip(study, judgements, strict=True)],
             "images": images,
             "registration": _write_transforms(prepared, together, volumes),
-            "brain": how if brain_mask is None else {**how, "mask_sha256": file_hash(brain_mask)},
-            "versions": _versions(bool(together.registered)),
+            "brain": how,
+            "bias_correction": _bias_record(corrected),
+            "versions": _versions(bool(together.registered) or n4),
             "note": DISCLAIMER,
         }
         write_json(prepared.folder / RECORD, content)
@@ -188,24 +199,9 @@ def _describe(study: Sequence[Series], judgements: Sequence[Judgement]) -> list[
     return lines
 
 
-def _brains(
-    volumes: Mapping[str, Volume], mask: Volume | None, heads: Path, case: str
-) -> tuple[dict[str, Volume], dict[str, str]]:
-    """Return the volumes with 0 outside the brain; where that cannot be, write them as they are for other programs."""
-    brains = dict(volumes) if mask is None else {name: apply_mask(volume, mask) for name, volume in volumes.items()}
-    for modality, volume in brains.items():
-        wrong = finding_about(volume)
-        if wrong is None:
-            continue
-        if mask is not None:
-            raise InputError(f"{modality} within the brain mask {wrong}: look at the mask.")
-        for name, head in volumes.items():
-            write_volume(heads / f"{case}_{name}.nii.gz", head)
-        raise InputError(
-            f"{modality} {wrong}: make a brain mask of {heads / f'{case}_{modality}.nii.gz'} with {ENGINES}, "
-            "and give it with --brain_mask."
-        )
-    return brains, {"how": "already skull-stripped" if mask is None else "brain mask of the user"}
+def _bias_record(corrected: Mapping[str, Corrected]) -> dict[str, Any] | None:
+    gains = {modality: [round(value, 4) for value in one.gain] for modality, one in corrected.items()}
+    return {"method": BIAS_METHOD, "gain_percentiles_1_99": gains} if gains else None
 
 
 def _write(prepared: Prepared, brains: Mapping[str, Volume]) -> dict[str, Any]:
@@ -239,9 +235,9 @@ def _write_transforms(prepared: Prepared, together: OneGrid, originals: Mapping[
 def _clear(prepared: Prepared) -> None:
     """Remove what an earlier preparation of the study wrote, images of other series among it."""
     (prepared.folder / RECORD).unlink(missing_ok=True)
-    for modality in MODALITIES:
+    for content in (*MODALITIES, "brain"):
         for folder in (prepared.folder, prepared.folder / "heads"):
-            (folder / f"{prepared.case}_{modality}.nii.gz").unlink(missing_ok=True)
+            (folder / f"{prepared.case}_{content}.nii.gz").unlink(missing_ok=True)
     for path in prepared.folder.glob(f"{prepared.case}_*_to_*.tfm"):
         path.unlink()
     heads = prepared.folder / "heads"
@@ -275,6 +271,10 @@ def _told(
     }
 
 
-def _versions(registered: bool) -> dict[str, str]:
+def _versions(by_simpleitk: bool) -> dict[str, str]:
     own = {"pkdr_monai": __version__, "dcm2niix": converter_version(), "pydicom": require_extra().__version__}
-    return own | ({"SimpleITK": require_simpleitk().Version_VersionString()} if registered else {})
+    return own | ({"SimpleITK": _simpleitk().Version_VersionString()} if by_simpleitk else {})
+
+
+def _simpleitk() -> ModuleType:
+    return require_simpleitk("--n4", "leave it out")

@@ -6,11 +6,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from pkdr_monai.cli import main
 from tests.conftest import exit_code
-from tests.prepare.conftest import direct, patient, study  # noqa: F401
+from tests.prepare.conftest import HEADERS, direct, hd_bet, patient, study, write_series  # noqa: F401
 from tests.prepare.conftest import head as dicom_head
 
 head = dicom_head
@@ -43,3 +44,17 @@ def test_without_the_extra_a_sentence_says_what_to_install(
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert ran.returncode == 2
     assert "pip install 'pkdr-monai[dicom]'" in ran.stderr
+
+
+def test_no_engine_for_a_modality_is_one_sentence_with_the_choices_and_2(
+    head: np.ndarray, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_series(tmp_path / "in", head, 4, HEADERS["t2"])
+    words = ("prepare", tmp_path / "in", "-o", tmp_path / "out")
+    assert exit_code(*words, "--brain", "deepbet") == 2
+    assert "--brain deepbet takes t1 and t1ce, and there is t2 alone: choose among" in capsys.readouterr().err
+    assert exit_code(*words, "--brain", "bet") == 2
+    assert capsys.readouterr().err.startswith("error: unknown --brain bet: choose among --brain deepbet (t1, t1ce), ")
+    assert exit_code(*words, "--brain", "hd-bet", "--brain_weights", tmp_path) == 2
+    assert exit_code("predict", tmp_path / "in", "-o", tmp_path / "both", "--brain", "deepbet") == 2
+    assert "there is t2 alone" in capsys.readouterr().err

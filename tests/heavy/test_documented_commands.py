@@ -32,7 +32,7 @@ ELSEWHERE = {
     "CONTRIBUTING.md": "tests/bundle/test_adding_a_method.py",
     "docs/flare.md": "tests/consumers",
     "docs/monai_label.md": "tests/consumers",
-    "docs/prepare.md": "tests/prepare, which write DICOM",
+    "docs/prepare.md": "tests/heavy/test_brain_extraction.py, which writes DICOM",
     "docs/scores.md": "tests/cli/test_score.py, which has predictions of labelled cases",
     "benchmarks/README.md": "make bench: ten minutes on a machine with nothing else to do",
 }
@@ -65,7 +65,7 @@ SMALLER = {
 }
 
 
-def _commands(document: str) -> Iterator[str]:
+def commands_of(document: str) -> Iterator[str]:
     """Yield the indented blocks that are commands, each as one script."""
     text = (ROOT / document).read_text(encoding="utf-8")
     for large, small in SMALLER.items():
@@ -109,7 +109,7 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
     cases = [path.name for path in (folder / "BraTS2018").glob("*/*") if path.is_dir()]
     (folder / "patients.csv").write_text("case,patient\n" + "".join(f"{case},{case}\n" for case in sorted(cases)))
     write_json(folder / "my_split.json", {"train": CASES, "val": ["Phantom18_0003_1"], "test": ["Phantom18_0004_1"]})
-    for script in _commands("README.md"):
+    for script in commands_of("README.md"):
         _type(script, folder, folder)
     data = "--dataset_dir BraTS2018 --data_list_file brats2018.json"
     _type(f"pkdr train student {data} --modality flair", folder, folder)
@@ -137,7 +137,7 @@ def test_the_readmes_commands_leave_what_it_says(checkout: Path) -> None:
 
 @pytest.mark.parametrize("document", [document for document in DOCUMENTS if document != "README.md"])
 def test_what_a_document_says_to_type_works(checkout: Path, document: str) -> None:
-    scripts = list(_commands(document))
+    scripts = list(commands_of(document))
     assert scripts
     for script in scripts:
         _type(script, checkout / "bundle" if document.startswith("bundle/") else checkout, checkout)
@@ -147,5 +147,5 @@ def test_no_document_has_commands_that_nothing_types() -> None:
     """Those in the tutorial, in blocks that say which shell they are for, are typed by tests/bundle."""
     folders = (".", "docs", "bundle/docs", "experiments", "benchmarks")
     documents = {path.relative_to(ROOT).as_posix() for folder in folders for path in (ROOT / folder).glob("*.md")}
-    with_commands = {document for document in documents if list(_commands(document))}
+    with_commands = {document for document in documents if list(commands_of(document))}
     assert with_commands - set(ELSEWHERE) == set(DOCUMENTS)

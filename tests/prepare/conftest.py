@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import os
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -178,6 +180,48 @@ def patient() -> PhantomCase:
 def head() -> np.ndarray:
     """A volume that is nowhere 0, as of a head with noise around it."""
     return np.random.default_rng(0).integers(1, 900, SHAPE).astype(np.uint16)
+
+
+def bright_brain(image: np.ndarray, head: np.ndarray) -> np.ndarray:
+    """Return a head whose brain, that of an image, is brighter than 1000, and nothing else is."""
+    return np.where(image > 0, image + 1000, head).astype(np.uint16)
+
+
+HD_BET = """#!{python}
+import json, os, pathlib, sys
+import nibabel as nib, numpy as np
+words = sys.argv[1:]
+options = dict(zip(words[::2], words[1::2]))
+place = pathlib.Path(os.path.expanduser("~"), "hd-bet_params", "release_2.0.0", "fold_all", "checkpoint_final.pth")
+weights = place.read_text() if place.is_file() else None
+pathlib.Path({said!r}).write_text(json.dumps(dict(words=words, weights=weights)))
+allowed = {{"-i", "-o", "-device", "--disable_tta", "--save_bet_mask", "--no_bet_image"}}
+assert {{word for word in words if word.startswith("-")}} <= allowed
+assert options["-i"].endswith(".nii.gz") and options["-o"].endswith(".nii.gz")
+image = nib.load(options["-i"])
+voxels = (np.asarray(image.dataobj) > 1000).astype(np.uint8)
+{does}
+nib.save(nib.Nifti1Image(voxels, image.affine), options["-o"][:-7] + "_bet.nii.gz")
+"""
+
+
+@pytest.fixture
+def hd_bet(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Path]:
+    """Return a function that puts a command hd-bet on PATH, which takes what is brighter than 1000 for the brain.
+
+    It takes HD-BET's options alone, and writes them, with the weights that it finds, into the file that is returned.
+    """
+    folder = tmp_path_factory.mktemp("bin")
+
+    def install(does: str = "") -> Path:
+        command, said = folder / "hd-bet", folder / "said.json"
+        command.write_text(HD_BET.format(python=sys.executable, said=str(said), does=does))
+        command.chmod(0o755)
+        monkeypatch.setenv("PATH", str(folder), prepend=os.pathsep)
+        monkeypatch.setenv("HOME", str(folder))
+        return said
+
+    return install
 
 
 @pytest.fixture(scope="session")

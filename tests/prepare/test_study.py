@@ -17,8 +17,9 @@ from pkdr_monai.errors import InputError
 from pkdr_monai.inference.original_grids import original_grids
 from pkdr_monai.inference.scans import find_scans
 from pkdr_monai.phantom.case import PhantomCase
+from pkdr_monai.prepare.brain import BrainSource
 from pkdr_monai.prepare.study import prepare_study
-from tests.prepare.conftest import HEADERS, ID, NAME, NUMBERS, write_series
+from tests.prepare.conftest import HEADERS, ID, NAME, NUMBERS, bright_brain, write_series
 
 
 def _hashes(folder: Path) -> dict[Path, str]:
@@ -137,7 +138,7 @@ def test_a_head_is_written_for_other_programs_and_their_mask_finishes_it(
     head: np.ndarray, patient: PhantomCase, tmp_path: Path
 ) -> None:
     source = write_series(tmp_path / "in", head, 5, HEADERS["flair"])
-    with pytest.raises(InputError, match=r"does not look skull-stripped.*HD-BET, deepbet.*give it with --brain_mask"):
+    with pytest.raises(InputError, match=r"does not look skull-stripped.*deepbet.*hd-bet.*give it with --brain_mask"):
         prepare_study(source, tmp_path / "out")
     (written,) = (tmp_path / "out").rglob("*.nii.gz")
     assert written.parent.name == "heads"
@@ -150,7 +151,7 @@ def test_a_head_is_written_for_other_programs_and_their_mask_finishes_it(
     z = np.linspace(-1.2, 1.2, image.shape[2])
     mask = (x**2 + y[None] ** 2 + z**2 < 1).astype(np.uint8)
     nib.save(nib.Nifti1Image(mask, image.affine), tmp_path / "mask.nii.gz")
-    prepared = prepare_study(source, tmp_path / "out", brain_mask=tmp_path / "mask.nii.gz")
+    prepared = prepare_study(source, tmp_path / "out", brain=BrainSource(tmp_path / "mask.nii.gz"))
     assert not written.exists()
     (result,) = (tmp_path / "out").rglob("*.nii.gz")
     assert np.array_equal(np.asarray(nib.load(result).dataobj), voxels * mask)
@@ -159,7 +160,32 @@ def test_a_head_is_written_for_other_programs_and_their_mask_finishes_it(
     mask[: mask.shape[0] // 2 + 20] = 0
     nib.save(nib.Nifti1Image(mask, image.affine), tmp_path / "small.nii.gz")
     with pytest.raises(InputError, match=r"flair within the brain mask is not 0 in .* mL"):
-        prepare_study(source, tmp_path / "out", brain_mask=tmp_path / "small.nii.gz")
+        prepare_study(source, tmp_path / "out", brain=BrainSource(tmp_path / "small.nii.gz"))
+
+
+def test_an_engine_takes_the_brains_out_of_a_study_and_n4_corrects_them(
+    patient: PhantomCase, head: np.ndarray, hd_bet: Callable[..., Path], tmp_path: Path
+) -> None:
+    sitk = pytest.importorskip("SimpleITK", reason="needs the extra prepare")
+    hd_bet()
+    for modality, number in (("t2", 4), ("flair", 5)):
+        voxels = bright_brain(patient.images[modality], head)
+        write_series(tmp_path / "in" / modality, voxels, number, HEADERS[modality])
+    source = BrainSource(engine="hd-bet")
+    plain = prepare_study(tmp_path / "in", tmp_path / "plain", brain=source)
+    record = json.loads((plain.folder / "prepare.json").read_text())
+    assert (record["brain"]["how"], record["brain"]["modality"]) == ("brain mask of hd-bet", "t2")
+    assert len(record["brain"]["mask_sha256"]) == 64
+    assert record["bias_correction"] is None
+    brain = np.asarray(nib.load(plain.folder / f"{plain.case}_flair.nii.gz").dataobj)
+    assert np.count_nonzero(brain) == np.count_nonzero(patient.images["t2"])
+    corrected = prepare_study(tmp_path / "in", tmp_path / "n4", brain=source, n4=True)
+    record = json.loads((corrected.folder / "prepare.json").read_text())
+    assert set(record["bias_correction"]["gain_percentiles_1_99"]) == {"t2", "flair"}
+    assert record["versions"]["SimpleITK"] == sitk.Version_VersionString()
+    even = np.asarray(nib.load(corrected.folder / f"{plain.case}_flair.nii.gz").dataobj)
+    assert np.array_equal(even != 0, brain != 0)
+    assert not np.array_equal(even, brain)
 
 
 def test_nothing_is_written_into_the_input(study: Path, tmp_path: Path) -> None:
