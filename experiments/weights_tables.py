@@ -1,4 +1,7 @@
-"""Write the scores of the shipped weights into the documents: `python -m experiments.weights_tables`."""
+"""Write the scores of the shipped weights into the documents: `python -m experiments.weights_tables`.
+
+The learning curve of docs/fine_tuning.md and its figure come from experiments/results/weights/learning_curve.
+"""
 
 from __future__ import annotations
 
@@ -10,11 +13,14 @@ import sys
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
+from experiments.curve import curve_table, draw_curve, read_curve
 from experiments.steps import ROOT
 from pkdr_monai.files import atomic_write
 from pkdr_monai.modalities import expand_modalities
 
 SCORES = ROOT / "experiments" / "results" / "weights" / "evaluation_subsets.csv"
+CURVE, CURVE_MODALITY = SCORES.parent / "learning_curve", "t2"
+CURVE_FIGURE = ROOT / "docs" / "figures" / "learning_curve.png"
 METADATA = ROOT / "bundle" / "configs" / "metadata.json"
 REGIONS = ("wt", "tc", "et")
 FIRST = ("t1+t1ce+t2+flair", "flair", "t1ce", "t2", "t1")
@@ -34,6 +40,7 @@ def main() -> int:
     for path in documents():
         _write(path, filled(path.read_text(encoding="utf-8"), scores))
     metadata = json.loads(METADATA.read_text(encoding="utf-8")) | {"eval_metrics": metrics(scores)}
+    draw_curve(read_curve(CURVE), dice_of_cases(CURVE_MODALITY)).savefig(CURVE_FIGURE, dpi=150)
     _write(METADATA, json.dumps(metadata, indent=4, ensure_ascii=False) + "\n")
     return 0
 
@@ -46,6 +53,7 @@ def documents() -> list[Path]:
             "README.md",
             "docs/weights.md",
             "docs/results.md",
+            "docs/fine_tuning.md",
             "bundle/docs/README.md",
             "bundle/docs/weights.md",
         )
@@ -88,6 +96,17 @@ def _all(scores: Scores) -> Iterable[str]:
     subsets = [FIRST[0] if subset == "all" else subset for subset in expand_modalities(["subsets"])]
     measured = [subset for subset in subsets if subset in scores]
     return _table(scores, sorted(measured, key=lambda subset: -subset.count("+")))
+
+
+def _curve(scores: Scores) -> Iterable[str]:
+    return curve_table(read_curve(CURVE), dice_of_cases(CURVE_MODALITY))
+
+
+def dice_of_cases(subset: str) -> dict[str, dict[str, float]]:
+    """Return the Dice of each case and region by the shipped weights, which saw a subset of its modalities."""
+    with SCORES.open(newline="", encoding="utf-8") as file:
+        rows = [row for row in csv.DictReader(file) if row["modalities"] == subset]
+    return {row["case"]: {region: float(row[f"dice_{region}"]) for region in REGIONS} for row in rows}
 
 
 def _goals(scores: Scores) -> Iterable[str]:
@@ -133,7 +152,7 @@ def _write(path: Path, text: str) -> None:
         file.write(text.encode())
 
 
-TABLES: dict[str, Callable[[Scores], Iterable[str]]] = {"few": _few, "all": _all, "goals": _goals}
+TABLES: dict[str, Callable[[Scores], Iterable[str]]] = {"few": _few, "all": _all, "goals": _goals, "curve": _curve}
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from experiments.curve import curve_table, draw_curve, read_curve
 from experiments.weights_tables import METADATA, SCORES, TABLES, documents, filled, metrics, read_scores
-from pkdr_monai.files import read_json
+from pkdr_monai.files import read_json, write_json
 
 
 @pytest.mark.parametrize("path", documents(), ids=lambda path: str(path.name))
@@ -28,3 +30,39 @@ def test_a_table_has_a_row_for_each_subset_and_means_over_the_cases() -> None:
     rows = list(TABLES["all"](scores))
     assert len(rows) == 2 + 2
     assert "| t1ce, flair | 0.750 ± 0.35 | 0.500 ± 0.00 | 0.500 ± 0.00 | 0.583 | 1.5 | 0.5 | 0.5 |" in rows
+
+
+@pytest.fixture
+def curve(tmp_path: Path) -> Path:
+    """Two divisions of a learning curve at 4 cases, and one at 8 that has no run from scratch."""
+    noise = np.random.default_rng(0)
+    for cases, start, folds in ((4, "weights", (0, 1)), (4, "scratch", (0, 1)), (8, "weights", (0,))):
+        for fold in folds:
+            level = 0.6 if start == "weights" else 0.5
+            scores = {
+                f"case{fold}{number}": {"dice": {r: level + 0.01 * noise.random() for r in ("wt", "tc", "et")}}
+                for number in range(6)
+            }
+            result = {"cases": cases, "start": start, "fold": fold, "scores": scores}
+            write_json(tmp_path / f"t2_{start}_{cases}_fold{fold}.json", result)
+    return tmp_path
+
+
+def test_the_learning_curve_pools_the_divisions_and_compares_the_starts_case_by_case(curve: Path) -> None:
+    points = read_curve(curve)
+    assert [(point.cases, point.start, len(point.dice)) for point in points] == [
+        (4, "scratch", 12), (4, "weights", 12), (8, "weights", 6)
+    ]  # fmt: skip
+    zero = {"a": {"wt": 0.25, "tc": 0.5, "et": 0.75}}
+    *_, untrained, scratch, weights, alone = curve_table(points, zero)
+    assert untrained == "| 0 | none: the weights as they are | 1 | 0.250 | 0.500 | 0.750 | 0.500 |  |"
+    assert scratch.startswith("| 4 | from scratch | 12 | 0.50")
+    assert "| +0.100 (+0." in weights or "| +0.099 (+0." in weights or "| +0.101 (+0." in weights
+    assert weights.endswith(", 0.00049 |")  # the least p that Wilcoxon's test has for 12 pairs, 2 / 2**12
+    assert alone.endswith("|  |")
+
+
+def test_its_figure_has_a_line_for_each_start_and_one_for_the_weights_alone(curve: Path) -> None:
+    figure = draw_curve(read_curve(curve), {"a": {"wt": 0.25, "tc": 0.5, "et": 0.75}})
+    assert [axes.get_title() for axes in figure.axes] == ["WT", "TC", "ET"]
+    assert all(len(axes.lines) == 3 for axes in figure.axes)
