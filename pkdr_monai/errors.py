@@ -17,10 +17,10 @@ __all__ = [
     "Interruption",
     "RunError",
     "describe_interruption",
+    "install_error_hooks",
     "plain_error_in",
     "replace_unwritable",
     "some",
-    "speak_plainly",
 ]
 
 INTERRUPTED_EXIT_CODE = 130
@@ -131,7 +131,7 @@ def replace_unwritable() -> None:
             stream.reconfigure(errors="backslashreplace")
 
 
-def speak_plainly() -> None:
+def install_error_hooks() -> None:
     """Make this process end with one sentence when a plain error reaches the top, and with the error's exit code.
 
     That is 2 for an :class:`InputError`, 1 for a :class:`RunError` and 130 after Ctrl-C. The bundle's configs call it

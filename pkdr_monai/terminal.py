@@ -136,7 +136,7 @@ def echo(text: str) -> None:
 
 
 class ProgressLine:
-    """Tell on the standard error how far a long loop is, and how long the rest will take.
+    """Print on the standard error how far a long loop is, and how long the rest will take.
 
     A terminal shows one line that grows; elsewhere, such as in a log file, a new line comes every five seconds.
 
@@ -149,7 +149,7 @@ class ProgressLine:
         self._start = self._last = time.monotonic()
 
     def __call__(self, done: int, total: int) -> None:
-        """Tell that ``done`` of ``total`` cases are done."""
+        """Print that ``done`` of ``total`` cases are done."""
         now = time.monotonic()
         left = (now - self._start) / done * (total - done)
         text = f"{self.doing}: {done} of {total} cases, about {left:.0f} s left"

@@ -11,13 +11,11 @@ import pytest
 import torch
 from torch.utils.data import DataLoader, Dataset
 
-from pkdr_monai.errors import InputError, RunError, plain_error_in, speak_plainly
+from pkdr_monai.errors import InputError, RunError, install_error_hooks, plain_error_in
 
 
 def run(statement: str) -> subprocess.CompletedProcess[str]:
-    code = (
-        f"from pkdr_monai.errors import InputError, Interruption, RunError, speak_plainly\nspeak_plainly()\n{statement}"
-    )
+    code = f"from pkdr_monai.errors import InputError, Interruption, RunError, install_error_hooks\ninstall_error_hooks()\n{statement}"
     return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
 
 
@@ -125,14 +123,14 @@ def test_other_errors_keep_their_traceback() -> None:
 def test_hook_is_set_only_on_demand(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "excepthook", sys.__excepthook__)
     monkeypatch.setattr(threading, "excepthook", threading.excepthook)
-    speak_plainly()
+    install_error_hooks()
     assert sys.excepthook is not sys.__excepthook__
 
 
 @pytest.mark.parametrize("encoding", ["ascii", "cp1252", "utf-8"])
 def test_a_message_that_a_stream_cannot_write_does_not_end_the_work(encoding: str) -> None:
     code = (
-        "import logging, os, sys; from pkdr_monai.errors import speak_plainly; speak_plainly(); "
+        "import logging, os, sys; from pkdr_monai.errors import install_error_hooks; install_error_hooks(); "
         "logging.basicConfig(stream=sys.stdout); "
         r"name = 'Łukasz ± ' + os.fsdecode(b'caf\xe9_t2.nii.gz'); "
         "print(name); sys.stderr.write(name); logging.getLogger('pkdr_monai').warning(name)"

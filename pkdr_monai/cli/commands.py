@@ -1,4 +1,4 @@
-"""The command ``pkdr``: it reads the command line, runs a verb of :mod:`pkdr_monai.cli`, and speaks plainly."""
+"""The command ``pkdr``: it reads a command line and runs it; an error of the user is one sentence."""
 
 import inspect
 import os

@@ -21,7 +21,7 @@ OPTIONAL = ("onnxruntime", "openvino", "mlflow", "submitit")
 
 @verb(models=names, json=switch)
 def info(*, models: tuple[str, ...] = (), json: bool = False) -> None:
-    """Tell versions, and the models at hand with the Dice to expect of each.
+    """Print versions, and the models at hand with the Dice to expect of each.
 
     Example: pkdr info --models runs,demo/runs
 

@@ -45,7 +45,7 @@ def check_overrides(config: Mapping[str, Any], overrides: Mapping[str, Any]) -> 
 
 
 def _fits(replaced: Any, value: Any) -> bool:
-    """Tell whether a value is of the kind of the one that it replaces."""
+    """Return whether a value is of the kind of the one that it replaces."""
     if isinstance(value, str) and value.startswith(("$", "@", "%")):
         return True
     if isinstance(replaced, bool):

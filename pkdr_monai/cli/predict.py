@@ -170,7 +170,7 @@ def predict(
     else:
         record = run(inputs, named, output)
     if Shard.of_this_process().rank:
-        return  # the first process speaks for all
+        return  # the first process prints for all
     if bids:
         tell(f"BIDS derivative in {write_derivative(output, record['cases'])}")
     if json:

@@ -73,7 +73,7 @@ def cases_of_files(files: Iterable[Path], folder: Path, grades: Mapping[str, str
 
 
 def label_scheme_of(cases: Iterable[Case]) -> str:
-    """Tell the label scheme from how the files name their modalities: since BraTS 2023 (``t1n``) ET is 3, not 4.
+    """Return the label scheme from how the files name their modalities: since BraTS 2023 (``t1n``) ET is 3, not 4.
 
     Raises:
         InputError: when some labelled cases are named in the old way and some in the new.

@@ -158,7 +158,7 @@ def _gain(odds: Mapping[str, Mapping[str, float]], one: str, other: str) -> floa
 
 
 def _reason(features: np.ndarray, given: str, like: str) -> str:
-    """Name the figure that speaks most for the one modality against the other."""
+    """Name the feature that favours most the one modality against the other."""
     places = {modality: place for place, modality in enumerate(MODALITIES)}
     weights = np.array(fit.WEIGHTS)
     usual = squeeze(np.array(fit.USUAL))

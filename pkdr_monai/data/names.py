@@ -47,7 +47,7 @@ class FileName:
     """What a file's name says.
 
     Args:
-        case: name of the case, ``""`` where the name speaks of the content alone, as ``t1.nii.gz``.
+        case: name of the case, ``""`` where the name describes the content alone, as ``t1.nii.gz``.
         content: a modality, ``"label"``, or ``None`` where the name does not say.
         words: the words that name the content, as written, in lower case: ``"t1n"``, ``"t1_gd"``.
         readings: where the name names two modalities: each word with its modality; ``content`` is then ``None``.
@@ -279,7 +279,7 @@ def _without_head(stem: str, words: list[_Word]) -> FileName:
 
 
 def _leads(word: _Word) -> bool:
-    """Tell whether a word before the modality speaks of the image; ``pre`` and ``post`` may be before a surgery."""
+    """Return whether a word before the modality describes the image; ``pre`` and ``post`` may be before a surgery."""
     text = word.text.lower()
     if text in ("pre", "post") or (
         len(text) < 3 and text not in ("ax", "3d", "2d", "ce", "gd", "to", "in", "on", "km")
@@ -289,7 +289,7 @@ def _leads(word: _Word) -> bool:
 
 
 def _says_when(word: _Word, following: _Word) -> bool:
-    """Tell whether two words speak of the contrast agent together: ``pre_contrast``, ``post_Gd``, ``no_contrast``."""
+    """Return whether two words together describe the contrast agent: ``pre_contrast``, ``post_Gd``, ``no_contrast``."""
     return word.text.lower() in ("pre", "post", "no", "non", "wo") and following.is_kind("contrast")
 
 

@@ -32,7 +32,7 @@ IMAGE_FOLDERS = ("imagesTr", "imagesTs")  # training, with labels; test, without
 
 
 def is_task01(folder: Path) -> bool:
-    """Tell whether ``folder`` is a Decathlon task, or the image folder of one."""
+    """Return whether ``folder`` is a Decathlon task, or the image folder of one."""
     return description_of(folder).is_file() and any(path.is_dir() for path in image_folders(folder))
 
 
@@ -97,7 +97,7 @@ REGIONS = {"wt": r"whole|^wt$", "tc": r"core|^tc$", "et": r"enhanc|^et$"}
 
 
 def is_raw_data(folder: Path) -> bool:
-    """Tell whether ``folder`` is a data set of ``nnUNet_raw``, or its ``imagesTr/`` or ``imagesTs/``."""
+    """Return whether ``folder`` is a data set of ``nnUNet_raw``, or its ``imagesTr/`` or ``imagesTs/``."""
     if not description_of(folder).is_file():
         return False
     images = [path for path in image_folders(folder) if path.is_dir()]

@@ -38,7 +38,7 @@ EXPECTED = "expected the columns case and patient, or BIDS's participant_id"
 
 
 def is_timepoint(name: str) -> bool:
-    """Tell whether a folder's name says when a patient was scanned, and not who it is.
+    """Return whether a folder's name says when a patient was scanned, and not who it is.
 
     Example:
         >>> [is_timepoint(name) for name in ("ses-1", "week-000-1", "2019-01-31", "ann")]

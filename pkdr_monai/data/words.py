@@ -60,7 +60,7 @@ _GLUED = sorted(
 
 
 def kind_of(word: str, *kinds: str) -> bool:
-    """Tell whether a word, in lower case, is of one of the kinds.
+    """Return whether a word, in lower case, is of one of the kinds.
 
     Example:
         >>> kind_of("gado", "contrast"), kind_of("brain", "processing"), kind_of("brain", "anatomy")

@@ -182,7 +182,7 @@ def _write(path: Path, state: dict[str, Any], keep: Path | None = None) -> None:
 class WeightsLoader:
     """Fill the network from a checkpoint when the engine first starts.
 
-    MONAI's ``CheckpointLoader`` does the same with a stack trace; this one speaks to the person who chose the file.
+    MONAI's ``CheckpointLoader`` does the same with a stack trace; this one with one sentence.
 
     Args:
         network: network to fill.

@@ -40,7 +40,7 @@ class ProgressLog:
         self._seconds: list[float] = []
 
     def attach(self, engine: Engine) -> None:
-        """Register with the trainer; only the first process of a distributed run speaks."""
+        """Register with the trainer; only the first process of a distributed run logs."""
         if idist.get_rank() == 0:
             engine.add_event_handler(Events.EPOCH_STARTED, self.start)
             engine.add_event_handler(Events.ITERATION_COMPLETED, self.step)

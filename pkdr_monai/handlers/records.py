@@ -219,7 +219,7 @@ def _now() -> str:
 class ModelCardWriter:
     """Write a model's card whenever its weights have changed.
 
-    Attach it behind the :class:`TrainingCheckpoint`, which writes the weights. A card that already speaks of them is
+    Attach it behind the :class:`TrainingCheckpoint`, which writes the weights. A card that already describes them is
     kept, with what an evaluation noted in it.
 
     Args:
@@ -253,7 +253,7 @@ class ModelCardWriter:
 
 
 def known_card(card: ModelCard) -> ModelCard | None:
-    """Return the card on the disk, where there is one and it speaks of the same weights as ``card``."""
+    """Return the card on the disk, where there is one and it describes the same weights as ``card``."""
     if card.weights is None or not card_path(card.weights).exists():
         return None
     try:

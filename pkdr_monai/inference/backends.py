@@ -221,7 +221,7 @@ def _file(card: ModelCard, entry: dict[str, Any]) -> Path | None:
     for name, digest in entry["sha256"].items():
         path = card.weights.with_name(Path(name).name)
         if not path.is_file() or file_hash(path) != digest:
-            raise InputError(f"{path} is not the file that {EXPORTS} beside it speaks of: {CHECK_IT}.")
+            raise InputError(f"{path} is not the file that {EXPORTS} beside it describes: {CHECK_IT}.")
     return card.weights.with_name(Path(entry["file"]).name)
 
 

@@ -117,7 +117,7 @@ def load_predictor(card: ModelCard, engine: Engine, device: torch.device | str =
         device: where to compute.
 
     Raises:
-        InputError: when the weights are absent, damaged, or not those that the card speaks of.
+        InputError: when the weights are absent, damaged, or not those that the card describes.
     """
     if engine.path is None:
         return Predictor(card, TorchBackend(_network(card), engine.precision, device))
@@ -159,7 +159,7 @@ def _with_zeros(export: Backend, card: ModelCard) -> Backend:
 
 
 def _network(card: ModelCard) -> nn.Module:
-    """Return the network of a card with its weights, which have to be the ones that it speaks of."""
+    """Return the network of a card with its weights, which have to be the ones that it describes."""
     if card.weights is None or not card.weights.is_file():
         raise InputError(f"there is no checkpoint at {card.weights}, which model {card.name} needs: copy it there.")
     network = build_network(card.network)
@@ -172,7 +172,7 @@ def _network(card: ModelCard) -> nn.Module:
     load_weights(network, card.weights)
     if file_hash(card.weights) != card.sha256:
         raise InputError(
-            f"{card.weights} is not the file that its card speaks of (their SHA-256 differ): "
+            f"{card.weights} is not the file that its card describes (their SHA-256 differ): "
             "copy both from one place, or evaluate the model again."
         )
     return network.eval()

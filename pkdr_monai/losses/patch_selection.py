@@ -16,7 +16,7 @@ LARGEST_PATCH = 40.0  # mm; the paper's patch is 16 mm, and 40 mm hold a whole t
 
 
 def patch_labels(label: Tensor, patch_size: int) -> Tensor:
-    """Tell for each patch whether it holds any voxel of each region.
+    """Return for each patch whether it holds any voxel of each region.
 
     A patch is positive if a single voxel of it is (Eq. 1), so its label is the maximum over its voxels. One pooling
     computes all patches, without a loop and without waiting for the device.

@@ -44,7 +44,7 @@ def require_extra() -> ModuleType:
 
 
 def holds_dicom(path: str | Path) -> bool:
-    """Tell whether a path is a zip, or a folder with a DICOM file and without a NIfTI file; no header is read.
+    """Return whether a path is a zip, or a folder with a DICOM file and without a NIfTI file; no header is read.
 
     Example:
         >>> import tempfile
@@ -70,7 +70,7 @@ def files_below(folder: Path) -> Iterator[Path]:
 
 
 def is_dicom(path: Path) -> bool:
-    """Tell whether a file is DICOM: by its magic word, or by its first element where it lacks the preamble.
+    """Return whether a file is DICOM: by its magic word, or by its first element where it lacks the preamble.
 
     Raises:
         InputError: when it cannot be read.
@@ -88,7 +88,7 @@ def is_dicom(path: Path) -> bool:
 
 
 def _begins_with_an_element(start: bytes) -> bool:
-    """Tell whether a file begins with an element of group 8, which comes first where there is no file meta group."""
+    """Return whether a file begins with an element of group 8, which comes first where there is no file meta group."""
     if len(start) < MAGIC_PLACE:
         return False
     group, element = struct.unpack("<HH", start[:4])

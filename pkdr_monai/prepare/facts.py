@@ -153,7 +153,7 @@ def _distinct_normals(places: Sequence[tuple[np.ndarray, np.ndarray]]) -> list[n
 
 
 def _has_gaps(places: Sequence[tuple[np.ndarray, np.ndarray]], normal: np.ndarray) -> bool:
-    """Tell whether slices are missing: distances that differ by more than a tenth. Repeated places count once."""
+    """Return whether slices are missing: distances that differ by more than a tenth. Repeated places count once."""
     depths = np.unique(np.round([float(position @ normal) for position, _ in places], 2))
     steps = np.diff(depths)
     return bool(steps.size and steps.max() > 1.1 * steps.min())

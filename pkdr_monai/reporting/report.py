@@ -1,4 +1,4 @@
-"""The report of a run: an HTML page that needs no network, and what stands in it."""
+"""The report of a run: an HTML page that needs no network, and what it holds."""
 
 from __future__ import annotations
 

@@ -283,7 +283,7 @@ def _steps_of(job: Job) -> float:
 
 
 def _summary(job: Job) -> str:
-    """Tell a result in a few words."""
+    """Describe a result in a few words."""
     words = []
     for modality in job.evaluated:
         cases = read_json(job.result_file(modality))["cases"].values()

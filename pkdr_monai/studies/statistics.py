@@ -103,7 +103,7 @@ def detectable_difference(spread: float, cases: int) -> float:
     critical = stats.t.ppf(1 - SIGNIFICANT / 2, freedom)
 
     def lacking(shift: float) -> float:
-        return float(stats.nct.sf(critical, freedom, shift) - POWER)  # the other tail adds nothing to speak of
+        return float(stats.nct.sf(critical, freedom, shift) - POWER)  # the other tail adds next to nothing
 
     return spread * float(optimize.brentq(lacking, 0.0, 3 * critical)) / float(np.sqrt(size))
 

@@ -120,7 +120,7 @@ def test_where_nothing_passed_pytorch_computes_in_float32(card: ModelCard) -> No
 
 def test_a_file_that_is_not_the_one_that_was_checked_is_refused(card: ModelCard, tmp_path: Path) -> None:
     (tmp_path / "model.bin").write_bytes(b"other")
-    with pytest.raises(InputError, match=r"model\.bin is not the file that exports\.json beside it speaks of"):
+    with pytest.raises(InputError, match=r"model\.bin is not the file that exports\.json beside it describes"):
         choose_engine(card, "openvino", "auto", CPU)
 
 

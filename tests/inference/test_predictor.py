@@ -68,7 +68,7 @@ def test_low_precision_changes_little(scan: Scan, runs: Path) -> None:
 def test_weights_that_are_not_the_cards_are_refused(tmp_path: Path, make_model: Callable[..., ModelCard]) -> None:
     card = make_model(tmp_path / "one")
     torch.save({name: value + 1 for name, value in torch.load(card.weights).items()}, card.weights)
-    with pytest.raises(InputError, match="is not the file that its card speaks of"):
+    with pytest.raises(InputError, match="is not the file that its card describes"):
         load_predictor(card, EXACT)
 
 
