@@ -15,7 +15,8 @@ from pkdr_monai.errors import InputError, RunError, install_error_hooks, plain_e
 
 
 def run(statement: str) -> subprocess.CompletedProcess[str]:
-    code = f"from pkdr_monai.errors import InputError, Interruption, RunError, install_error_hooks\ninstall_error_hooks()\n{statement}"
+    names = "InputError, Interruption, RunError, install_error_hooks"
+    code = f"from pkdr_monai.errors import {names}\ninstall_error_hooks()\n{statement}"
     return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
 
 
