@@ -55,14 +55,20 @@ def read_curve(folder: Path) -> list[Point]:
 
 def curve_table(points: Sequence[Point], zero: Scores) -> Iterator[str]:
     """Return the table's lines; ``zero`` is the Dice of the weights as they are."""
-    yield "| labelled cases | training | test cases | WT | TC | ET | mean | over scratch (95 % interval), p |"
-    yield "|---|---|---|---|---|---|---|---|"
-    yield _line(Point("weights", 0, zero), "none: the weights as they are", "")
+    yield (
+        "| labelled cases | training | test cases | WT | TC | ET | mean | the weights as they are, mean on the same "
+        "cases | over scratch (95 % interval), p |"
+    )
+    yield "|---|---|---|---|---|---|---|---|---|"
     by_place = {(point.cases, point.start): point for point in points}
     for point in points:
         other = by_place.get((point.cases, "scratch"))
+        dice = [point.mean(region) for region in REGIONS]
+        before = Point("weights", 0, {case: zero[case] for case in point.dice})
+        means = [*dice, np.mean(dice), np.mean([before.mean(region) for region in REGIONS])]
+        cells = [str(point.cases), STARTS[point.start], str(len(point.dice)), *(f"{value:.3f}" for value in means)]
         gain = _gain(point, other) if point.start == "weights" and other else ""
-        yield _line(point, STARTS[point.start], gain)
+        yield f"| {' | '.join([*cells, gain])} |"
 
 
 def draw_curve(points: Sequence[Point], zero: Scores) -> Figure:
@@ -80,12 +86,6 @@ def draw_curve(points: Sequence[Point], zero: Scores) -> Figure:
     figure.axes[0].set(ylabel="Dice, mean of the test cases", ylim=(0, 1))
     figure.axes[0].legend(frameon=False, fontsize=7, loc="lower right")
     return figure
-
-
-def _line(point: Point, training: str, gain: str) -> str:
-    dice = [point.mean(region) for region in REGIONS]
-    cells = [str(point.cases), training, str(len(point.dice)), *(f"{value:.3f}" for value in dice)]
-    return f"| {' | '.join([*cells, f'{np.mean(dice):.3f}', gain])} |"
 
 
 def _gain(point: Point, other: Point) -> str:

@@ -13,7 +13,7 @@ import sys
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
-from experiments.curve import curve_table, draw_curve, read_curve
+from experiments.curve import Point, curve_table, draw_curve, read_curve
 from experiments.steps import ROOT
 from pkdr_monai.files import atomic_write
 from pkdr_monai.modalities import expand_modalities
@@ -40,7 +40,7 @@ def main() -> int:
     for path in documents():
         _write(path, filled(path.read_text(encoding="utf-8"), scores))
     metadata = json.loads(METADATA.read_text(encoding="utf-8")) | {"eval_metrics": metrics(scores)}
-    draw_curve(read_curve(CURVE), dice_of_cases(CURVE_MODALITY)).savefig(CURVE_FIGURE, dpi=150)
+    draw_curve(*_measured_curve()).savefig(CURVE_FIGURE, dpi=150)
     _write(METADATA, json.dumps(metadata, indent=4, ensure_ascii=False) + "\n")
     return 0
 
@@ -99,7 +99,14 @@ def _all(scores: Scores) -> Iterable[str]:
 
 
 def _curve(scores: Scores) -> Iterable[str]:
-    return curve_table(read_curve(CURVE), dice_of_cases(CURVE_MODALITY))
+    return curve_table(*_measured_curve())
+
+
+def _measured_curve() -> tuple[list[Point], dict[str, dict[str, float]]]:
+    """Return the learning curve, and the Dice of the weights as they are on its test cases."""
+    points = read_curve(CURVE)
+    tested = {case for point in points for case in point.dice}
+    return points, {case: dice for case, dice in dice_of_cases(CURVE_MODALITY).items() if case in tested}
 
 
 def dice_of_cases(subset: str) -> dict[str, dict[str, float]]:
