@@ -165,7 +165,7 @@ def predict(
     elif dicom_seg or n4 or any(word is not None for word in (brain, brain_weights, brain_mask)):
         raise InputError(
             "--brain, --brain_weights, --brain_mask, --n4 and --dicom_seg are for the DICOM folder or zip of one "
-            "study: give one."
+            "study: give one, or take the brain out of NIfTI files with pkdr prepare first."
         )
     else:
         record = run(inputs, named, output)

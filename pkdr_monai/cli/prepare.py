@@ -1,4 +1,4 @@
-"""``pkdr prepare``: a DICOM study as the scan that ``pkdr predict`` takes."""
+"""``pkdr prepare``: a DICOM study, or NIfTI files of whole heads, as the scans that ``pkdr predict`` takes."""
 
 from pathlib import Path
 
@@ -23,17 +23,21 @@ def prepare(
     brain_mask: str | None = None,
     n4: bool = False,
 ) -> None:
-    """Convert a DICOM study into the skull-stripped NIfTI files that pkdr predict takes. Not a medical device.
+    """Make the skull-stripped scans that pkdr predict takes, from DICOM or from NIfTI. Not a medical device.
 
-    Each series is listed with the modality that its headers tell, and why. Those that are certain are taken; where one
-    is not, nothing is guessed: name it. Localisers, derived maps and other kinds of image are left out. OUT/<case>/
-    gets <case>_<modality>.nii.gz and prepare.json; the case is named by a hash. Needs the extra dicom.
-    Example: pkdr prepare study.zip -o prepared; pkdr predict prepared -o results
+    Of a DICOM study each series is listed with the modality that its headers tell, and why. Those that are certain are
+    taken; where one is not, nothing is guessed: name it. Localisers, derived maps and other kinds of image are left
+    out. OUT/<case>/ gets <case>_<modality>.nii.gz and prepare.json; the case is named by a hash. Needs the extra dicom.
+    Of NIfTI files the names tell case and modality, as for pkdr predict; those of a case that lie on different grids
+    are registered.
+    Examples: pkdr prepare study.zip -o prepared; pkdr prepare heads -o prepared --brain deepbet
 
     Args:
-        source: folder with the DICOM files of one study of one patient, or a zip of it.
+        source: folder with the DICOM files of one study of one patient, or a zip of it; or a folder of NIfTI files, or
+            one such file.
         output: folder for the result, OUT.
-        t1: number or hash of the series that is the T1; where a series is named, those that are named alone are taken.
+        t1: number or hash of the series, or NIfTI file of the folder, that is the T1; where one is named, those that
+            are named alone are taken.
         t1ce: that of the contrast-enhanced T1.
         t2: that of the T2.
         flair: that of the FLAIR.
@@ -44,10 +48,11 @@ def prepare(
         brain_mask: NIfTI file that is not 0 in the brain, on the grid of the series, made by any other program.
         n4: divide the scanner's bias field out of each brain (N4; extra prepare); off, since networks learn without it.
     """
-    from pkdr_monai.prepare import BrainSource, prepare_study
+    from pkdr_monai.prepare import BrainSource, holds_dicom, prepare_scans, prepare_study
 
     given = {"t1": t1, "t1ce": t1ce, "t2": t2, "flair": flair}
     named = {modality: series for modality, series in given.items() if series is not None}
     mask, weights = (None if path is None else Path(path) for path in (brain_mask, brain_weights))
-    prepare_study(source, output, named=named, brain=BrainSource(mask, brain, weights), n4=n4, tell=echo)
+    how = prepare_study if holds_dicom(source) else prepare_scans
+    how(source, output, named=named, brain=BrainSource(mask, brain, weights), n4=n4, tell=echo)
     echo(DISCLAIMER)

@@ -1,9 +1,18 @@
-"""From a DICOM study to the scan that ``pkdr predict`` takes, and from its result to a DICOM Segmentation."""
+"""From DICOM, or NIfTI files of whole heads, to the scan that ``pkdr predict`` takes, and back to DICOM."""
 
 from pkdr_monai.prepare.brain import BrainSource
 from pkdr_monai.prepare.dicom_files import holds_dicom
 from pkdr_monai.prepare.dicom_seg import write_dicom_seg
+from pkdr_monai.prepare.nifti import prepare_scans
 from pkdr_monai.prepare.segmented_study import segment_study
 from pkdr_monai.prepare.study import Prepared, prepare_study
 
-__all__ = ["BrainSource", "Prepared", "holds_dicom", "prepare_study", "segment_study", "write_dicom_seg"]
+__all__ = [
+    "BrainSource",
+    "Prepared",
+    "holds_dicom",
+    "prepare_scans",
+    "prepare_study",
+    "segment_study",
+    "write_dicom_seg",
+]

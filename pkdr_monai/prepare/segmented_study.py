@@ -9,8 +9,9 @@ from typing import Any
 from pkdr_monai.errors import InputError
 from pkdr_monai.inference.cohort import Shard
 from pkdr_monai.prepare.brain import SKULL_STRIPPED, BrainSource
+from pkdr_monai.prepare.case import Tell
 from pkdr_monai.prepare.dicom_seg import write_dicom_seg
-from pkdr_monai.prepare.study import Prepared, Tell, prepare_study
+from pkdr_monai.prepare.study import Prepared, prepare_study
 from pkdr_monai.runs.models import read_model
 
 __all__ = ["segment_study"]

@@ -7,31 +7,20 @@ import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
-from pkdr_monai import DISCLAIMER, __version__
 from pkdr_monai.data.acquisition import Judgement, judge_study
 from pkdr_monai.errors import InputError
-from pkdr_monai.files import content_hash, file_hash, write_json
-from pkdr_monai.inference.original_grids import PREPARED
+from pkdr_monai.files import content_hash
 from pkdr_monai.modalities import MODALITIES
-from pkdr_monai.prepare.bias import METHOD as BIAS_METHOD
-from pkdr_monai.prepare.bias import Corrected, correct_bias
-from pkdr_monai.prepare.brain import SKULL_STRIPPED, BrainSource, find_brains, read_mask
-from pkdr_monai.prepare.conversion import Volume, convert_series, converter_version, write_volume
+from pkdr_monai.prepare.brain import SKULL_STRIPPED, BrainSource, read_mask
+from pkdr_monai.prepare.case import CaseWriter, Tell, require_apart, require_n4
+from pkdr_monai.prepare.conversion import convert_series, converter_version
 from pkdr_monai.prepare.dicom_files import holds_dicom, require_extra
-from pkdr_monai.prepare.itk import require_simpleitk
-from pkdr_monai.prepare.one_grid import OneGrid, bring_to_one_grid
-from pkdr_monai.prepare.registration import METHOD
 from pkdr_monai.prepare.series import Series, read_series
 from pkdr_monai.prepare.zips import unpack_zip
 
-__all__ = ["RECORD", "Prepared", "choose_series", "prepare_study"]
-
-RECORD = PREPARED
-
-Tell = Callable[[str], None]
+__all__ = ["Prepared", "choose_series", "prepare_study"]
 
 
 @dataclass(frozen=True)
@@ -87,7 +76,7 @@ def prepare_study(
     if brain.mask is not None:
         read_mask(brain.mask)  # before anything is converted
     if n4:
-        _simpleitk()
+        require_n4()
     output.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".prepare-", dir=output) as scratch:
         folder = source
@@ -102,25 +91,15 @@ def prepare_study(
         chosen = choose_series(study, judgements, named or {})
         case = f"study-{hashlib.sha256(study[0].study.encode()).hexdigest()[:12]}"
         volumes = {modality: convert_series(series, Path(scratch)) for modality, series in chosen.items()}
-        together = bring_to_one_grid(volumes, tell)
-        brains, how = find_brains(together.volumes, brain, Path(scratch), output / case / "heads", case, tell)
-        corrected = {modality: correct_bias(volume) for modality, volume in brains.items()} if n4 else {}
-        brains |= {modality: one.volume for modality, one in corrected.items()}
-        prepared = Prepared(case, output / case, chosen, together.reference)
-        images = _write(prepared, brains)
-        content = {
-            "case": case,
+        writer = CaseWriter(case, output / case, brain, n4, tell)
+        facts = {
             "input": _inputs(study),
             "series": [_told(*pair, chosen, named or {}) for pair in zip(study, judgements, strict=True)],
-            "images": images,
-            "registration": _write_transforms(prepared, together, volumes),
-            "brain": how,
-            "bias_correction": _bias_record(corrected),
-            "versions": _versions(bool(together.registered) or n4),
-            "note": DISCLAIMER,
         }
-        write_json(prepared.folder / RECORD, content)
-        tell(f"{case}: {', '.join(chosen)}; {how['how']}; in {prepared.folder}")
+        sources = {modality: {"series": series.key} for modality, series in chosen.items()}
+        versions = {"dcm2niix": converter_version(), "pydicom": require_extra().__version__}
+        reference = writer.write(volumes, Path(scratch), sources, facts, versions)
+        prepared = Prepared(case, writer.folder, chosen, reference)
         use(prepared)
     return prepared
 
@@ -130,12 +109,9 @@ def _require_source(source: Path, output: Path) -> None:
         raise InputError("there is no such input: check the path.")
     if not holds_dicom(source):
         raise InputError(
-            "the input holds no DICOM files, or NIfTI files among them: give the DICOM folder of one study or its zip; "
-            "pkdr predict takes NIfTI files."
+            "the input holds no DICOM files, or NIfTI files among them: give the DICOM folder of one study or its zip."
         )
-    inside = source.resolve() if source.is_dir() else None
-    if inside is not None and (output.resolve() == inside or inside in output.resolve().parents):
-        raise InputError("the output lies in the input, which nothing is written into: choose another --output.")
+    require_apart(source, output)
 
 
 def choose_series(
@@ -199,52 +175,6 @@ def _describe(study: Sequence[Series], judgements: Sequence[Judgement]) -> list[
     return lines
 
 
-def _bias_record(corrected: Mapping[str, Corrected]) -> dict[str, Any] | None:
-    gains = {modality: [round(value, 4) for value in one.gain] for modality, one in corrected.items()}
-    return {"method": BIAS_METHOD, "gain_percentiles_1_99": gains} if gains else None
-
-
-def _write(prepared: Prepared, brains: Mapping[str, Volume]) -> dict[str, Any]:
-    _clear(prepared)
-    images = {}
-    for modality, volume in brains.items():
-        path = prepared.folder / f"{prepared.case}_{modality}.nii.gz"
-        write_volume(path, volume)
-        images[modality] = {"file": path.name, "sha256": file_hash(path), "series": prepared.series[modality].key}
-    return images
-
-
-def _write_transforms(prepared: Prepared, together: OneGrid, originals: Mapping[str, Volume]) -> dict[str, Any] | None:
-    """Write the transform of each image that was registered, and return what undoing it takes."""
-    if not together.registered:
-        return None
-    moved = {}
-    for modality, found in together.registered.items():
-        path = prepared.folder / f"{prepared.case}_{together.reference}_to_{modality}.tfm"
-        found.write(path)
-        moved[modality] = {
-            "file": path.name,
-            "matrix": found.matrix.tolist(),  # position in the reference to position in this image, mm, RAS
-            "metric": found.metric,
-            "shape": list(originals[modality].voxels.shape),
-            "affine": originals[modality].affine.tolist(),
-        }
-    return {"reference": together.reference, "method": METHOD, "moved": moved}
-
-
-def _clear(prepared: Prepared) -> None:
-    """Remove what an earlier preparation of the study wrote, images of other series among it."""
-    (prepared.folder / RECORD).unlink(missing_ok=True)
-    for content in (*MODALITIES, "brain"):
-        for folder in (prepared.folder, prepared.folder / "heads"):
-            (folder / f"{prepared.case}_{content}.nii.gz").unlink(missing_ok=True)
-    for path in prepared.folder.glob(f"{prepared.case}_*_to_*.tfm"):
-        path.unlink()
-    heads = prepared.folder / "heads"
-    if heads.is_dir() and not any(heads.iterdir()):
-        heads.rmdir()
-
-
 def _inputs(study: Sequence[Series]) -> dict[str, Any]:
     contents = {series.key: series.content() for series in study}
     return {
@@ -269,12 +199,3 @@ def _told(
         "used_as": used,
         "named_by_user": used is not None and bool(named),
     }
-
-
-def _versions(by_simpleitk: bool) -> dict[str, str]:
-    own = {"pkdr_monai": __version__, "dcm2niix": converter_version(), "pydicom": require_extra().__version__}
-    return own | ({"SimpleITK": _simpleitk().Version_VersionString()} if by_simpleitk else {})
-
-
-def _simpleitk() -> ModuleType:
-    return require_simpleitk("--n4", "leave it out")

@@ -55,6 +55,8 @@ def test_every_command_from_the_scanner_to_the_pacs_works(
     for modality, voxels in (head.images | {"flair": bright}).items():
         write_series(tmp_path / "study" / modality, voxels, NUMBERS[modality], HEADERS[modality])
     shutil.make_archive(str(tmp_path / "study"), "zip", tmp_path / "study")
+    (tmp_path / "heads").mkdir()
+    nib.save(nib.Nifti1Image(bright, head.affine), tmp_path / "heads" / "ann_flair.nii.gz")
     (tmp_path / "release_2.0.0" / "fold_all").mkdir(parents=True)
     (tmp_path / "release_2.0.0" / "fold_all" / "checkpoint_final.pth").write_bytes(b"weights")
     hd_bet()
@@ -70,3 +72,4 @@ def test_every_command_from_the_scanner_to_the_pacs_works(
     (label,) = (tmp_path / "results").rglob(f"{made.case}_seg.nii.gz")
     assert nib.load(label).shape == brain.shape
     assert label.with_name(f"{made.case}_seg.dcm").is_file()
+    assert (tmp_path / "results" / "ann" / "ann_seg.nii.gz").is_file()

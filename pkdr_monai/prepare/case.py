@@ -1,0 +1,154 @@
+"""One case that is being prepared: its volumes on one grid, without the skull, on the disk, and how that was done."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from pkdr_monai import DISCLAIMER, __version__
+from pkdr_monai.errors import InputError
+from pkdr_monai.files import file_hash, write_json
+from pkdr_monai.inference.original_grids import PREPARED
+from pkdr_monai.modalities import MODALITIES
+from pkdr_monai.prepare.bias import METHOD as BIAS_METHOD
+from pkdr_monai.prepare.bias import Corrected, correct_bias
+from pkdr_monai.prepare.brain import BrainSource, find_brains
+from pkdr_monai.prepare.conversion import Volume, write_volume
+from pkdr_monai.prepare.itk import require_simpleitk
+from pkdr_monai.prepare.one_grid import OneGrid, bring_to_one_grid
+from pkdr_monai.prepare.registration import METHOD
+
+__all__ = ["RECORD", "CaseWriter", "Tell", "require_apart", "require_n4"]
+
+RECORD = PREPARED
+
+Tell = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class CaseWriter:
+    """Writes ``<case>_<modality>.nii.gz`` and ``prepare.json`` into the folder of a case.
+
+    Args:
+        case: name of the case, with which the names of its files begin.
+        folder: its folder; what an earlier preparation left there is removed.
+        brain: where the brain comes from.
+        n4: divide the bias field out of each brain.
+        tell: called with each line for people.
+    """
+
+    case: str
+    folder: Path
+    brain: BrainSource
+    n4: bool
+    tell: Tell
+
+    def write(
+        self,
+        volumes: Mapping[str, Volume],
+        scratch: Path,
+        sources: Mapping[str, Mapping[str, Any]],
+        facts: Mapping[str, Any],
+        versions: Mapping[str, str],
+    ) -> str:
+        """Bring the volumes to one grid, take the brain out of them, and write them with the record.
+
+        Args:
+            volumes: by modality, whole heads or brains.
+            scratch: an existing folder for temporary files.
+            sources: what the record says of each image beside its file and hash.
+            facts: what else the record holds, behind the name of the case.
+            versions: those of the programs that made the volumes.
+
+        Returns:
+            The modality on whose grid all images lie.
+
+        Raises:
+            InputError: when volumes on different grids cannot be registered, or the brain is not known.
+        """
+        together = bring_to_one_grid(volumes, self.tell)
+        heads = self.folder / "heads"
+        brains, how = find_brains(together.volumes, self.brain, scratch, heads, self.case, self.tell)
+        corrected = {modality: correct_bias(volume) for modality, volume in brains.items()} if self.n4 else {}
+        brains |= {modality: one.volume for modality, one in corrected.items()}
+        self._clear()
+        images = {}
+        for modality, volume in brains.items():
+            path = self.folder / f"{self.case}_{modality}.nii.gz"
+            write_volume(path, volume)
+            images[modality] = {"file": path.name, "sha256": file_hash(path), **sources[modality]}
+        content = {
+            "case": self.case,
+            **facts,
+            "images": images,
+            "registration": self._write_transforms(together, volumes),
+            "brain": how,
+            "bias_correction": _bias_record(corrected),
+            "versions": _versions(versions, bool(together.registered) or self.n4),
+            "note": DISCLAIMER,
+        }
+        write_json(self.folder / RECORD, content)
+        self.tell(f"{self.case}: {', '.join(volumes)}; {how['how']}; in {self.folder}")
+        return together.reference
+
+    def _write_transforms(self, together: OneGrid, originals: Mapping[str, Volume]) -> dict[str, Any] | None:
+        """Write the transform of each image that was registered, and return what undoing it takes."""
+        if not together.registered:
+            return None
+        moved = {}
+        for modality, found in together.registered.items():
+            path = self.folder / f"{self.case}_{together.reference}_to_{modality}.tfm"
+            found.write(path)
+            moved[modality] = {
+                "file": path.name,
+                "matrix": found.matrix.tolist(),  # position in the reference to position in this image, mm, RAS
+                "metric": found.metric,
+                "shape": list(originals[modality].voxels.shape),
+                "affine": originals[modality].affine.tolist(),
+            }
+        return {"reference": together.reference, "method": METHOD, "moved": moved}
+
+    def _clear(self) -> None:
+        """Remove what an earlier preparation of the case wrote, images of other modalities among it."""
+        (self.folder / RECORD).unlink(missing_ok=True)
+        heads = self.folder / "heads"
+        for content in (*MODALITIES, "brain"):
+            for folder in (self.folder, heads):
+                (folder / f"{self.case}_{content}.nii.gz").unlink(missing_ok=True)
+        for path in self.folder.glob(f"{self.case}_*_to_*.tfm"):
+            path.unlink()
+        if heads.is_dir() and not any(heads.iterdir()):
+            heads.rmdir()
+
+
+def require_apart(source: Path, output: Path) -> None:
+    """Refuse an output inside the input, which nothing is written into.
+
+    Raises:
+        InputError: when it is.
+    """
+    inside = source.resolve() if source.is_dir() else None
+    if inside is not None and (output.resolve() == inside or inside in output.resolve().parents):
+        raise InputError("the output lies in the input, which nothing is written into: choose another --output.")
+
+
+def require_n4() -> ModuleType:
+    """Return SimpleITK, which has N4.
+
+    Raises:
+        InputError: when it is not installed.
+    """
+    return require_simpleitk("--n4", "leave it out")
+
+
+def _bias_record(corrected: Mapping[str, Corrected]) -> dict[str, Any] | None:
+    gains = {modality: [round(value, 4) for value in one.gain] for modality, one in corrected.items()}
+    return {"method": BIAS_METHOD, "gain_percentiles_1_99": gains} if gains else None
+
+
+def _versions(versions: Mapping[str, str], by_simpleitk: bool) -> dict[str, str]:
+    own = {"pkdr_monai": __version__, **versions}
+    return own | ({"SimpleITK": require_n4().Version_VersionString()} if by_simpleitk else {})
