@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -89,10 +89,6 @@ def draw_curve(points: Sequence[Point], zero: Scores) -> Figure:
 
 
 def _gain(point: Point, other: Point) -> str:
-    names = _common(point.dice, other.dice)
+    names = sorted(point.dice.keys() & other.dice.keys())
     test = paired_test(point.case_means(names), other.case_means(names))
     return f"{test.difference:+.3f} ({test.low:+.3f} to {test.high:+.3f}), {test.p:.2g}"
-
-
-def _common(first: Iterable[str], second: Iterable[str]) -> list[str]:
-    return sorted({*first} & {*second})

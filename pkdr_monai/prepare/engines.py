@@ -90,9 +90,8 @@ def extract_brain(engine: str, head: Volume, scratch: Path, weights: Path | None
     """
     folder = scratch / "brain"
     folder.mkdir()
-    source = folder / (
-        "head.nii" if engine == "deepbet" else "head.nii.gz"
-    )  # deepbet takes small files for broken ones
+    name = "head.nii" if engine == "deepbet" else "head.nii.gz"  # deepbet takes small files for broken ones
+    source = folder / name
     image = nib.Nifti1Image(head.voxels, head.affine, dtype=head.voxels.dtype)
     image.to_filename(source)
     if engine == "deepbet":
