@@ -72,5 +72,5 @@ class Bundle:
         """
         from pkdr_monai.packaging import verify_bundle
 
-        verify_bundle(bundle, schema, tell=echo)
+        verify_bundle(bundle, schema, log=echo)
         echo(f"{bundle}: verified")

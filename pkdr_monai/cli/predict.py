@@ -135,7 +135,7 @@ def predict(
     keep_freed_memory()
     given = {"t1": t1, "t1ce": t1ce, "t2": t2, "flair": flair}
     silent = quiet or json
-    tell = (lambda line: None) if silent else echo
+    log = (lambda line: None) if silent else echo
     named = {modality: path for modality, path in given.items() if path is not None}
 
     def run(inputs: Sequence[str | Path], named: Mapping[str, str] | None, output: str | Path) -> dict[str, Any]:
@@ -147,7 +147,7 @@ def predict(
             model=model,
             settings=settings,
             device=device,
-            tell=tell,
+            log=log,
             progress=None if silent else ProgressLine("segmenting"),
         )
 
@@ -160,7 +160,7 @@ def predict(
             brain=BrainSource(_path(brain_mask), brain, _path(brain_weights)),
             n4=n4,
             dicom_seg=dicom_seg,
-            tell=tell,
+            log=log,
         )
     elif dicom_seg or n4 or any(word is not None for word in (brain, brain_weights, brain_mask)):
         raise InputError(
@@ -172,7 +172,7 @@ def predict(
     if Shard.of_this_process().rank:
         return  # the first process prints for all
     if bids:
-        tell(f"BIDS derivative in {write_derivative(output, record['cases'])}")
+        log(f"BIDS derivative in {write_derivative(output, record['cases'])}")
     if json:
         echo(json_format.dumps(record, indent=2))
     failed = [case for case in record["cases"] if case["status"] == "failed"]

@@ -54,5 +54,5 @@ def prepare(
     named = {modality: series for modality, series in given.items() if series is not None}
     mask, weights = (None if path is None else Path(path) for path in (brain_mask, brain_weights))
     how = prepare_study if holds_dicom(source) else prepare_scans
-    how(source, output, named=named, brain=BrainSource(mask, brain, weights), n4=n4, tell=echo)
+    how(source, output, named=named, brain=BrainSource(mask, brain, weights), n4=n4, log=echo)
     echo(DISCLAIMER)

@@ -30,11 +30,10 @@ from pkdr_monai.inference.statements import NOTE, describe_model, describe_volum
 from pkdr_monai.runs.model_card import ModelCard
 from pkdr_monai.runs.models import choose_models
 
-__all__ = ["CaseRunner", "Tell"]
+__all__ = ["CaseRunner"]
 
 logger = logging.getLogger(__name__)
 
-Tell = Callable[[str], None]
 """Called with each line for people."""
 
 Model: TypeAlias = tuple[Path | None, tuple[str, ...]]
@@ -50,7 +49,7 @@ class CaseRunner:
         cards: the models there are.
         settings: how to segment.
         device: where to compute.
-        tell: called with each line for people.
+        log: called with each line for people.
         command: says the bundle's own command for a model.
     """
 
@@ -58,7 +57,7 @@ class CaseRunner:
     cards: Sequence[ModelCard]
     settings: Settings
     device: torch.device
-    tell: Tell
+    log: Callable[[str], None]
     command: Callable[[ModelCard], str] | None = None
     _engines: dict[Model, Engine] = field(default_factory=dict)
     _loaded: dict[Model, Predictor] = field(default_factory=dict)
@@ -85,14 +84,14 @@ class CaseRunner:
         except Exception as error:  # what nobody foresaw in one case must not take the others with it
             failure = {"status": "failed", **_describe(error)}
             logger.debug("case %s", scan.name, exc_info=True)
-        self.tell(f"{scan.name}: FAILED: {failure['error']}")
+        self.log(f"{scan.name}: FAILED: {failure['error']}")
         return result | failure
 
     def _segment(self, scan: Scan) -> dict[str, Any]:
         begun = time.monotonic()
         scan.case.refuse_unclear()
         missing = f"; missing: {', '.join(scan.missing)}" if scan.missing else ""
-        self.tell(f"{scan.name}: found {', '.join(scan.modalities)}{missing}")
+        self.log(f"{scan.name}: found {', '.join(scan.modalities)}{missing}")
         cards = choose_models(self.cards, scan.modalities, self.settings.use)
         self._introduce(cards)
         refuse_two_candidates(scan)
@@ -102,20 +101,20 @@ class CaseRunner:
         folder, scheme = self.output / scan.name, self.settings.label_scheme or cards[0].label_scheme
         record = finished_record(folder, key)
         if record is not None:
-            self.tell(f"{scan.name}: done before, {describe_volumes(record['volumes_ml'])}")
+            self.log(f"{scan.name}: done before, {describe_volumes(record['volumes_ml'])}")
             known = {name: record[name] for name in ("outputs", "volumes_ml")}
             return {"status": "skipped", "label_scheme": scheme, **known}
         with read_once():
             warnings = check_scan(scan, seen, self.settings.force, self.settings.strict)
             for warning in warnings:
-                self.tell(f"warning: {warning}")
+                self.log(f"warning: {warning}")
             probabilities = scan_probabilities(scan, [self._predictor(card) for card in cards], self.settings)
             content: dict[str, Any] = {"models": [card.name for card in cards], "warnings": warnings}
             clear_results(folder)
             content |= write_results(folder, scan, probabilities, cards, self.settings)
         content["seconds"] = round(time.monotonic() - begun, 1)
         write_record(folder / RECORD, {"case": scan.name, "key": key, "inputs": inputs, **content, "note": NOTE})
-        self.tell(f"{scan.name}: {describe_volumes(content['volumes_ml'])}; {content['seconds']:g} s, in {folder}")
+        self.log(f"{scan.name}: {describe_volumes(content['volumes_ml'])}; {content['seconds']:g} s, in {folder}")
         return {"status": "done", "label_scheme": scheme, **content}
 
     def _predictor(self, card: ModelCard) -> Predictor:
@@ -139,12 +138,12 @@ class CaseRunner:
             engine = self._engine(card)
             self._told[_model(card)] = card
             for line in describe_model(card):
-                self.tell(line)
-            self.tell(f"  computed by {engine}")
+                self.log(line)
+            self.log(f"  computed by {engine}")
             for warning in warnings_about(card):
-                self.tell(f"  warning: {warning}")
+                self.log(f"  warning: {warning}")
             if self.command is not None:
-                self.tell(f"  by MONAI alone, in float32, the label map alone:\n    {self.command(card)}")
+                self.log(f"  by MONAI alone, in float32, the label map alone:\n    {self.command(card)}")
 
 
 def _model(card: ModelCard) -> Model:

@@ -16,7 +16,7 @@ import torch.distributed as dist
 
 from pkdr_monai.errors import InputError
 from pkdr_monai.files import FolderLock, read_json, write_json
-from pkdr_monai.inference.case_runner import CaseRunner, Tell
+from pkdr_monai.inference.case_runner import CaseRunner
 from pkdr_monai.inference.results import write_record
 from pkdr_monai.inference.scans import Scan, find_scans
 from pkdr_monai.inference.settings import Settings
@@ -36,7 +36,7 @@ def predict(
     model: str | Path | None = None,
     settings: Settings | None = None,
     device: torch.device | str | None = None,
-    tell: Tell = lambda line: None,
+    log: Callable[[str], None] = lambda line: None,
     progress: Callable[[int, int], None] | None = None,
 ) -> dict[str, Any]:
     """Segment the tumours of one scan, or of a folder of them.
@@ -54,7 +54,7 @@ def predict(
         model: the one model to use: its ``model.pt``, or the folder of its run.
         settings: how to segment; the defaults of :class:`Settings` where nothing is said.
         device: where to compute; by default a GPU where there is one.
-        tell: called with each line for people.
+        log: called with each line for people.
         progress: called after each case with the number of cases done and in all.
 
     Returns:
@@ -73,7 +73,7 @@ def predict(
     chosen_device = _device(device, shard)
     output = Path(output)
     _require_writable(output)
-    runner = CaseRunner(output, cards, settings, chosen_device, tell)
+    runner = CaseRunner(output, cards, settings, chosen_device, log)
     runner.command = lambda card: bundle_command(card, inputs, named, settings, output)
     with _alone_in(output, shard):
         results = _segment_all(runner, shard.part(scans), progress)
@@ -81,7 +81,7 @@ def predict(
         record = {"started": started, "finished": _now(), **_sum_up(reports, settings, chosen_device)}
         if shard.rank == 0:
             write_record(output / "run.json", record)
-            _tell_summary(tell, record, output)
+            _log_summary(log, record, output)
     return record
 
 
@@ -144,13 +144,13 @@ def _require_writable(output: Path) -> None:
         raise InputError(f"cannot write to {output}: {error.strerror or error}; choose another --output.") from error
 
 
-def _tell_summary(tell: Tell, record: Mapping[str, Any], output: Path) -> None:
+def _log_summary(log: Callable[[str], None], record: Mapping[str, Any], output: Path) -> None:
     counts, cases = record["summary"], record["cases"]
-    tell(f"{', '.join(f'{status}: {count}' for status, count in counts.items())}; results in {output}")
+    log(f"{', '.join(f'{status}: {count}' for status, count in counts.items())}; results in {output}")
     for case in cases:
         if case["status"] == "failed" and len(cases) > 1:
-            tell(f"  failed: {case['case']}: {case['error']}")
-    tell(NOTE)
+            log(f"  failed: {case['case']}: {case['error']}")
+    log(NOTE)
 
 
 def _now() -> str:

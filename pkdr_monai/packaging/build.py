@@ -122,7 +122,7 @@ def build_bundle(
     demonstration: bool = False,
     weights_url: str | None = None,
     check_shape: Sequence[int] = (240, 240, 155),
-    tell: Callable[[str], None] = lambda line: None,
+    log: Callable[[str], None] = lambda line: None,
     modality: str | None = None,
 ) -> None:
     """Write a bundle's zip, which works where this package is not installed.
@@ -138,7 +138,7 @@ def build_bundle(
         demonstration: mark the bundle as a demonstration, trained on synthetic data.
         weights_url: folder on the web that will hold the weights, which the zip then leaves out.
         check_shape: voxels of the synthetic volume on which exports are compared with the weights.
-        tell: gets lines about what is done.
+        log: gets lines about what is done.
         modality: modalities that configs and metadata ask for, such as ``"flair"``, where the source's own weights are
             used; by default all that they serve.
 
@@ -158,10 +158,10 @@ def build_bundle(
         model = read_trained_model(run)
         files |= _adapted(Path(source), model, demonstration)
         config, metadata = (json.loads(_bytes(files[f"configs/{part}.json"])) for part in ("inference", "metadata"))
-        record = checked_exports(model, metadata, config, check_shape, tell)
+        record = checked_exports(model, metadata, config, check_shape, log)
         weights = _weights(model, record)
         files = {path: content for path, content in files.items() if not path.startswith("models/")}
-        files |= weights if weights_url is None else _hosted(weights, weights_url, tell)
+        files |= weights if weights_url is None else _hosted(weights, weights_url, log)
     elif (shipped := read_shipped_model(Path(source) / "models")) is not None:
         shipped = shipped.seeing(parse_modalities(modality)) if modality else shipped
         files |= _configs(Path(source), shipped, demonstration=False)
@@ -211,13 +211,13 @@ def _weights(model: TrainedModel, record: dict[str, Any]) -> Content:
     return {f"models/{name}": model.folder / name for name in names}
 
 
-def _hosted(weights: Content, url: str, tell: Callable[[str], None]) -> Content:
+def _hosted(weights: Content, url: str, log: Callable[[str], None]) -> Content:
     """Return what stays in the zip when the large files lie elsewhere."""
     large = {
         path: content for path, content in weights.items() if isinstance(content, Path) and content.suffix in LARGE
     }
     for content in large.values():
-        tell(f"upload {content} to {url}")
+        log(f"upload {content} to {url}")
     rest = {path: content for path, content in weights.items() if path not in large}
     return rest | {LARGE_FILES: large_files_page(large, url).encode()}
 

@@ -142,7 +142,7 @@ def checked_exports(
     metadata: Mapping[str, Any],
     config: Mapping[str, Any],
     shape: Sequence[int] = (240, 240, 155),
-    tell: Callable[[str], None] = lambda line: None,
+    log: Callable[[str], None] = lambda line: None,
 ) -> dict[str, Any]:
     """Export a model to every backend that is installed, unless that is done, and compare each with the weights.
 
@@ -154,7 +154,7 @@ def checked_exports(
         metadata: content of the bundle's ``metadata.json``; it goes into the TorchScript file.
         config: content of the bundle's ``inference.json``, by which the volume is prepared and segmented.
         shape: voxels of the synthetic volume on which they are compared.
-        tell: gets a line for each export.
+        log: gets a line for each export.
 
     Returns:
         The record: ``"model"`` and its ``"sha256"``; ``"exports"``, for each ``"backend"`` and ``"precision"``,
@@ -167,7 +167,7 @@ def checked_exports(
     if path.is_file():
         record = read_object(path)
         if _is_current(record, identity, model.folder):
-            tell(f"exports: those of {path}, whose weights are the same")
+            log(f"exports: those of {path}, whose weights are the same")
             return record
     image = _volume(model.modalities, config, shape)
     network = model.load()
@@ -182,7 +182,7 @@ def checked_exports(
         "environment": environment(CPU),
     }
     for engine, entry in zip(ENGINES, record["exports"], strict=True):
-        tell(_line(engine, entry))
+        log(_line(engine, entry))
     write_json(path, record)
     return record
 

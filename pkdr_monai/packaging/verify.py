@@ -41,7 +41,7 @@ VERSION = re.compile(r'^__version__ = "([^"]+)"', re.MULTILINE)
 
 
 def verify_bundle(
-    bundle: str | Path, schema: str | Path | None = None, tell: Callable[[str], None] = lambda line: None
+    bundle: str | Path, schema: str | Path | None = None, log: Callable[[str], None] = lambda line: None
 ) -> None:
     """Check a bundle: its files, version, metadata, weights, network and TorchScript.
 
@@ -51,43 +51,43 @@ def verify_bundle(
     Args:
         bundle: its zip or its folder.
         schema: MONAI's schema of ``metadata.json``; without it, only what that requires is looked for.
-        tell: gets a line for each check that is passed.
+        log: gets a line for each check that is passed.
 
     Raises:
         InputError: at the first check that is not.
     """
     if Path(bundle).is_dir():
-        _verify_folder(Path(bundle).resolve(), schema, tell)
+        _verify_folder(Path(bundle).resolve(), schema, log)
         return
     with tempfile.TemporaryDirectory() as folder:
         root = unpack_archive(bundle, folder)
         _refuse_compiled_code(root)
-        tell(f"archive: sound, all in the folder {root.name}")
-        _verify_folder(root, schema, tell)
+        log(f"archive: sound, all in the folder {root.name}")
+        _verify_folder(root, schema, log)
 
 
-def _verify_folder(root: Path, schema: str | Path | None, tell: Callable[[str], None]) -> None:
+def _verify_folder(root: Path, schema: str | Path | None, log: Callable[[str], None]) -> None:
     hosted = read_large_files(root)
     _check_directory(root, hosted)
-    tell("directory: complete")
+    log("directory: complete")
     metadata = read_object(root / "configs" / "metadata.json")
     _check_version(root, metadata)
-    tell(f"version: {metadata['version']}, in the changelog, and the code's")
-    tell(f"metadata: {check_metadata(root / 'configs' / 'metadata.json', schema)}")
+    log(f"version: {metadata['version']}, in the changelog, and the code's")
+    log(f"metadata: {check_metadata(root / 'configs' / 'metadata.json', schema)}")
     _check_hub_layout(root)
-    tell("hub: the model card and the licence are where push_to_hf_hub looks for them")
+    log("hub: the model card and the licence are where push_to_hf_hub looks for them")
     _check_models(root, hosted)
-    tell("models: plain tensors, each file the one that was checked")
+    log("models: plain tensors, each file the one that was checked")
     check_network(root)
-    tell("network: takes and gives what the metadata says")
+    log("network: takes and gives what the metadata says")
     if (root / WEIGHTS).is_file():
         check_torchscript(root)
-        tell(
+        log(
             "TorchScript: exported again" + (", models/model.ts agrees" if (root / "models/model.ts").is_file() else "")
         )
     else:
         where = "the weights are hosted elsewhere" if WEIGHTS in hosted else "the bundle has no weights"
-        tell(f"TorchScript: not checked, {where}")
+        log(f"TorchScript: not checked, {where}")
 
 
 def _refuse_compiled_code(root: Path) -> None:

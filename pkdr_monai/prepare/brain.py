@@ -59,7 +59,7 @@ def find_brains(
     scratch: Path,
     heads: Path,
     case: str,
-    tell: Callable[[str], None] = lambda line: None,
+    log: Callable[[str], None] = lambda line: None,
 ) -> tuple[dict[str, Volume], dict[str, Any]]:
     """Return volumes on one grid with 0 outside the brain, and for the record how.
 
@@ -71,7 +71,7 @@ def find_brains(
         scratch: an existing folder for temporary files.
         heads: folder for what a person should look at.
         case: begins the names of its files.
-        tell: called with each line for people.
+        log: called with each line for people.
 
     Raises:
         InputError: when the brain is not known, or is none by the checks of :func:`finding_about`.
@@ -81,11 +81,11 @@ def find_brains(
         how: dict[str, Any] = {"how": "brain mask of the user", "mask_sha256": file_hash(source.mask)}
     elif not any(map(finding_about, volumes.values())):
         if source.engine is not None:
-            tell(f"the images are skull-stripped already: {source.engine} was not run")
+            log(f"the images are skull-stripped already: {source.engine} was not run")
         return dict(volumes), {"how": "already skull-stripped"}
     elif source.engine is not None:
         try:
-            mask, how = _by_engine(volumes, source, scratch, tell)
+            mask, how = _by_engine(volumes, source, scratch, log)
         except InputError as error:
             _write_heads(volumes, heads, case)
             raise InputError(f"{error} The heads lie in {heads}.") from error
@@ -113,16 +113,16 @@ def find_brains(
     modality, first = next(iter(brains.items()))
     unusual = doubtful_size(first.voxels, first.affine)
     if unusual:
-        tell(f"look at the result: {modality} within {by} {unusual}")
+        log(f"look at the result: {modality} within {by} {unusual}")
     return brains, how
 
 
 def _by_engine(
-    volumes: Mapping[str, Volume], source: BrainSource, scratch: Path, tell: Callable[[str], None]
+    volumes: Mapping[str, Volume], source: BrainSource, scratch: Path, log: Callable[[str], None]
 ) -> tuple[Volume, dict[str, Any]]:
     engine = str(source.engine)
     carrier = carrier_of(engine, volumes)
-    tell(f"{engine} looks for the brain in {carrier}")
+    log(f"{engine} looks for the brain in {carrier}")
     found = extract_brain(engine, volumes[carrier], scratch, source.weights)
     file = scratch / "mask.nii.gz"
     write_volume(file, Volume(found.mask.voxels.astype(np.uint8), found.mask.affine))

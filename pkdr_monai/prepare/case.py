@@ -21,11 +21,9 @@ from pkdr_monai.prepare.itk import require_simpleitk
 from pkdr_monai.prepare.one_grid import OneGrid, bring_to_one_grid
 from pkdr_monai.prepare.registration import METHOD
 
-__all__ = ["RECORD", "CaseWriter", "Tell", "require_apart", "require_n4"]
+__all__ = ["RECORD", "CaseWriter", "require_apart", "require_n4"]
 
 RECORD = PREPARED
-
-Tell = Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -37,14 +35,14 @@ class CaseWriter:
         folder: its folder; what an earlier preparation left there is removed.
         brain: where the brain comes from.
         n4: divide the bias field out of each brain.
-        tell: called with each line for people.
+        log: called with each line for people.
     """
 
     case: str
     folder: Path
     brain: BrainSource
     n4: bool
-    tell: Tell
+    log: Callable[[str], None]
 
     def write(
         self,
@@ -69,9 +67,9 @@ class CaseWriter:
         Raises:
             InputError: when volumes on different grids cannot be registered, or the brain is not known.
         """
-        together = bring_to_one_grid(volumes, self.tell)
+        together = bring_to_one_grid(volumes, self.log)
         heads = self.folder / "heads"
-        brains, how = find_brains(together.volumes, self.brain, scratch, heads, self.case, self.tell)
+        brains, how = find_brains(together.volumes, self.brain, scratch, heads, self.case, self.log)
         corrected = {modality: correct_bias(volume) for modality, volume in brains.items()} if self.n4 else {}
         brains |= {modality: one.volume for modality, one in corrected.items()}
         self._clear()
@@ -91,7 +89,7 @@ class CaseWriter:
             "note": DISCLAIMER,
         }
         write_json(self.folder / RECORD, content)
-        self.tell(f"{self.case}: {', '.join(volumes)}; {how['how']}; in {self.folder}")
+        self.log(f"{self.case}: {', '.join(volumes)}; {how['how']}; in {self.folder}")
         return together.reference
 
     def _write_transforms(self, together: OneGrid, originals: Mapping[str, Volume]) -> dict[str, Any] | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +13,7 @@ from pkdr_monai.errors import InputError
 from pkdr_monai.files import content_hash, file_hash
 from pkdr_monai.inference.scans import Scan, find_scans, refuse_two_candidates
 from pkdr_monai.prepare.brain import SKULL_STRIPPED, BrainSource, read_mask
-from pkdr_monai.prepare.case import CaseWriter, Tell, require_apart, require_n4
+from pkdr_monai.prepare.case import CaseWriter, require_apart, require_n4
 from pkdr_monai.prepare.conversion import Volume
 from pkdr_monai.prepare.dicom_files import files_below, is_dicom
 
@@ -27,7 +27,7 @@ def prepare_scans(
     named: Mapping[str, str | Path] | None = None,
     brain: BrainSource = SKULL_STRIPPED,
     n4: bool = False,
-    tell: Tell = lambda line: None,
+    log: Callable[[str], None] = lambda line: None,
 ) -> list[Path]:
     """Register the images of each case to one grid where they lie on several, and take the brain out of them.
 
@@ -39,7 +39,7 @@ def prepare_scans(
         named: files of one case by modality, absolute or in the source; then these alone are taken.
         brain: where the brain comes from; a mask serves one case.
         n4: divide the bias field out of each brain.
-        tell: called with each line for people.
+        log: called with each line for people.
 
     Returns:
         The folder of each case, with ``<case>_<modality>.nii.gz`` and ``prepare.json``.
@@ -66,10 +66,10 @@ def prepare_scans(
     if n4:
         require_n4()
     output.mkdir(parents=True, exist_ok=True)
-    return [_prepare(scan, output / scan.name, brain, n4, tell) for scan in scans]
+    return [_prepare(scan, output / scan.name, brain, n4, log) for scan in scans]
 
 
-def _prepare(scan: Scan, folder: Path, brain: BrainSource, n4: bool, tell: Tell) -> Path:
+def _prepare(scan: Scan, folder: Path, brain: BrainSource, n4: bool, log: Callable[[str], None]) -> Path:
     hashes = {str(path): file_hash(path) for path in scan.paths(scan.modalities)}
     volumes, sources = {}, {}
     for modality in scan.modalities:
@@ -79,7 +79,7 @@ def _prepare(scan: Scan, folder: Path, brain: BrainSource, n4: bool, tell: Tell)
         sources[modality] = {"input_sha256": hashes[str(path)], "channel": channel}
     record = {"files": len(hashes), "sha256": content_hash(sorted(hashes.values()))}
     with tempfile.TemporaryDirectory(prefix=".prepare-", dir=folder.parent) as scratch:
-        writer = CaseWriter(scan.name, folder, brain, n4, tell)
+        writer = CaseWriter(scan.name, folder, brain, n4, log)
         writer.write(volumes, Path(scratch), sources, {"input": record}, {})
     return folder
 

@@ -29,14 +29,14 @@ class OneGrid:
     registered: Mapping[str, Registration]
 
 
-def bring_to_one_grid(volumes: Mapping[str, Volume], tell: Callable[[str], None] = lambda line: None) -> OneGrid:
+def bring_to_one_grid(volumes: Mapping[str, Volume], log: Callable[[str], None] = lambda line: None) -> OneGrid:
     """Register the volumes that lie on another grid than the reference, which has the smallest voxels.
 
     Volumes on the reference's grid are taken as they are: that the head did not move between them is not checked.
 
     Args:
         volumes: volumes of one patient, by modality.
-        tell: called with each line for people.
+        log: called with each line for people.
 
     Raises:
         InputError: when they lie on different grids, and registration is not possible.
@@ -49,7 +49,7 @@ def bring_to_one_grid(volumes: Mapping[str, Volume], tell: Callable[[str], None]
             continue
         found[modality] = register(fixed, volume)
         moved[modality] = resample(volume, fixed, found[modality])
-        tell(f"{modality} lies on another grid than {reference}: registered to it, rigidly; look at the result")
+        log(f"{modality} lies on another grid than {reference}: registered to it, rigidly; look at the result")
     return OneGrid(reference, moved, found)
 
 

@@ -9,7 +9,6 @@ from typing import Any
 from pkdr_monai.errors import InputError
 from pkdr_monai.inference.cohort import Shard
 from pkdr_monai.prepare.brain import SKULL_STRIPPED, BrainSource
-from pkdr_monai.prepare.case import Tell
 from pkdr_monai.prepare.dicom_seg import write_dicom_seg
 from pkdr_monai.prepare.study import Prepared, prepare_study
 from pkdr_monai.runs.models import read_model
@@ -28,7 +27,7 @@ def segment_study(
     brain: BrainSource = SKULL_STRIPPED,
     n4: bool = False,
     dicom_seg: bool = False,
-    tell: Tell = lambda line: None,
+    log: Callable[[str], None] = lambda line: None,
 ) -> dict[str, Any]:
     """Prepare a study below ``output/prepared`` and segment it into ``output``.
 
@@ -41,7 +40,7 @@ def segment_study(
         brain: where the brain comes from.
         n4: divide the bias field out of each brain.
         dicom_seg: write ``<case>_seg.dcm`` beside the label map, of the series whose grid it has.
-        tell: called with each line for people.
+        log: called with each line for people.
 
     Returns:
         What ``segment`` returned.
@@ -59,9 +58,9 @@ def segment_study(
         (case,) = record["cases"]
         if dicom_seg and case["status"] != "failed":
             path = _write(prepared, output, record, case)
-            tell(f"{prepared.case}: DICOM Segmentation in {path}")
+            log(f"{prepared.case}: DICOM Segmentation in {path}")
 
-    prepare_study(source, output / PREPARED, named=named, brain=brain, n4=n4, tell=tell, use=use)
+    prepare_study(source, output / PREPARED, named=named, brain=brain, n4=n4, log=log, use=use)
     return record
 
 

@@ -14,7 +14,7 @@ from pkdr_monai.errors import InputError
 from pkdr_monai.files import content_hash
 from pkdr_monai.modalities import MODALITIES
 from pkdr_monai.prepare.brain import SKULL_STRIPPED, BrainSource, read_mask
-from pkdr_monai.prepare.case import CaseWriter, Tell, require_apart, require_n4
+from pkdr_monai.prepare.case import CaseWriter, require_apart, require_n4
 from pkdr_monai.prepare.conversion import convert_series, converter_version
 from pkdr_monai.prepare.dicom_files import holds_dicom, require_extra
 from pkdr_monai.prepare.series import Series, read_series
@@ -47,7 +47,7 @@ def prepare_study(
     named: Mapping[str, str] | None = None,
     brain: BrainSource = SKULL_STRIPPED,
     n4: bool = False,
-    tell: Tell = lambda line: None,
+    log: Callable[[str], None] = lambda line: None,
     use: Callable[[Prepared], None] = lambda prepared: None,
 ) -> Prepared:
     """Convert the series of one DICOM study that show T1, T1ce, T2 or FLAIR, and take the brain out of them.
@@ -60,7 +60,7 @@ def prepare_study(
         named: the series to take, by modality, as their numbers or hashes; then these alone are taken.
         brain: where the brain comes from.
         n4: divide the bias field out of each brain.
-        tell: called with each line for people.
+        log: called with each line for people.
         use: called with the result while the files of its series, which may be those of a zip, are there.
 
     Returns:
@@ -87,11 +87,11 @@ def prepare_study(
         study = read_series(folder)
         judgements = judge_study([series.facts for series in study])
         for line in _describe(study, judgements):
-            tell(line)
+            log(line)
         chosen = choose_series(study, judgements, named or {})
         case = f"study-{hashlib.sha256(study[0].study.encode()).hexdigest()[:12]}"
         volumes = {modality: convert_series(series, Path(scratch)) for modality, series in chosen.items()}
-        writer = CaseWriter(case, output / case, brain, n4, tell)
+        writer = CaseWriter(case, output / case, brain, n4, log)
         facts = {
             "input": _inputs(study),
             "series": [_told(*pair, chosen, named or {}) for pair in zip(study, judgements, strict=True)],

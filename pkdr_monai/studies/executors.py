@@ -200,13 +200,13 @@ def _end_with_parent() -> None:
 OVERHEAD = 6.0  # seconds that a job takes for its start, the first epoch's cache and its files
 
 
-def run_plan(plan: Sequence[Job], executor: Executor, say: Callable[[str], None], expected: float) -> list[Job]:
+def run_plan(plan: Sequence[Job], executor: Executor, log: Callable[[str], None], expected: float) -> list[Job]:
     """Run the jobs of a plan that have no result yet, and tell how it goes.
 
     Args:
         plan: jobs, as :func:`~pkdr_monai.studies.plan.make_plan` lists them.
         executor: what runs them.
-        say: takes a line of text.
+        log: takes a line of text.
         expected: seconds that all of it may take, as :func:`estimated_seconds` gives it.
 
     Returns:
@@ -218,7 +218,7 @@ def run_plan(plan: Sequence[Job], executor: Executor, say: Callable[[str], None]
     for wave in (first, then):
         ready = [job for job in wave if job.teacher not in failed]
         for job in (job for job in wave if job.teacher in failed):
-            say(f"{job.name}: not run, since its teacher failed")
+            log(f"{job.name}: not run, since its teacher failed")
             failed.append(job)
         for job, well in executor.run(ready):
             done += 1
@@ -227,7 +227,7 @@ def run_plan(plan: Sequence[Job], executor: Executor, say: Callable[[str], None]
             if not well:
                 failed.append(job)
             how = _summary(job) if well else f"FAILED, see {job.output_dir / 'log.txt'}"
-            say(f"[{done}/{total}] {job.name}: {how}; about {duration(left)} left")
+            log(f"[{done}/{total}] {job.name}: {how}; about {duration(left)} left")
     return failed
 
 

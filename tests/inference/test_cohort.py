@@ -154,7 +154,7 @@ def test_regions_contain_each_other_and_probabilities_agree_with_the_labels(
 
 def test_what_is_found_missing_run_and_expected_is_said(scan: Scan, runs: Path, tmp_path: Path) -> None:
     told: list[str] = []
-    predict(named={"t2": scan.paths(["t2"])[0]}, output=tmp_path, models=[runs], tell=told.append)
+    predict(named={"t2": scan.paths(["t2"])[0]}, output=tmp_path, models=[runs], log=told.append)
     text = "\n".join(told)
     sha = ModelCard.read(runs / "pkdr_t2" / "models" / "model.json").sha256
     for part in (
@@ -208,7 +208,7 @@ def test_one_bad_case_does_not_stop_the_rest(cohort: Path, runs: Path, tmp_path:
     (folder / first / f"{first}_t1.nii.gz").write_text("this is text")
     counted: list[tuple[int, int]] = []
     record = predict(
-        folder, tmp_path / "out", models=[runs], tell=told.append, progress=lambda *count: counted.append(count)
+        folder, tmp_path / "out", models=[runs], log=told.append, progress=lambda *count: counted.append(count)
     )
     assert [case["status"] for case in record["cases"]] == ["failed", "done"]
     assert record["status"] == "failed"
@@ -225,7 +225,7 @@ def test_an_output_that_cannot_be_written_to_is_named_before_anything_runs(
     (tmp_path / "file").write_text("")
     told: list[str] = []
     with pytest.raises(InputError, match=r"cannot write to .*file.out"):
-        predict(named={"flair": flair_of(scan)}, output=tmp_path / "file" / "out", models=[runs], tell=told.append)
+        predict(named={"flair": flair_of(scan)}, output=tmp_path / "file" / "out", models=[runs], log=told.append)
     assert told == []
 
 

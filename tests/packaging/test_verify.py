@@ -25,7 +25,7 @@ def without_network(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_sound_zip_and_its_folder_pass(zipped: Path, unpacked: Path, without_network: None) -> None:
     for bundle in (zipped, unpacked):
         lines: list[str] = []
-        verify_bundle(bundle, tell=lines.append)
+        verify_bundle(bundle, log=lines.append)
         checks = [line.split(":")[0] for line in lines if not line.startswith("archive")]
         assert checks == ["directory", "version", "metadata", "hub", "models", "network", "TorchScript"]
 
@@ -34,13 +34,13 @@ def test_a_bundle_without_weights_passes_and_says_what_was_not_checked(tmp_path:
     shutil.copytree(SOURCE, tmp_path / "source", ignore=shutil.ignore_patterns("model.*"))
     build_bundle(tmp_path / "a.zip", NAME, tmp_path / "source")
     lines: list[str] = []
-    verify_bundle(tmp_path / "a.zip", tell=lines.append)
+    verify_bundle(tmp_path / "a.zip", log=lines.append)
     assert lines[-1] == "TorchScript: not checked, the bundle has no weights"
 
 
 def test_a_bundle_with_the_weights_of_its_source_passes(tmp_path: Path, without_network: None) -> None:
     build_bundle(tmp_path / "a.zip", NAME, SOURCE)
-    verify_bundle(tmp_path / "a.zip", tell=lambda line: None)
+    verify_bundle(tmp_path / "a.zip", log=lambda line: None)
 
 
 def test_hosted_weights_pass_before_and_after_their_download(
@@ -49,7 +49,7 @@ def test_hosted_weights_pass_before_and_after_their_download(
     run = zipped.parent / "run"
     build_bundle(tmp_path / "a.zip", NAME, SOURCE, run, weights_url="https://example.org/w", check_shape=CHECK_SHAPE)
     lines: list[str] = []
-    verify_bundle(tmp_path / "a.zip", tell=lines.append)
+    verify_bundle(tmp_path / "a.zip", log=lines.append)
     assert lines[-1] == "TorchScript: not checked, the weights are hosted elsewhere"
     root = verify.unpack_archive(tmp_path / "a.zip", tmp_path / "out")
     for name in ("model.pt", "model.ts"):

@@ -28,7 +28,7 @@ def _hashes(folder: Path) -> dict[Path, str]:
 
 def test_four_series_become_one_scan_with_a_record(study: Path, tmp_path: Path) -> None:
     before, lines = _hashes(study), []
-    prepared = prepare_study(study, tmp_path, tell=lines.append)
+    prepared = prepare_study(study, tmp_path, log=lines.append)
     assert _hashes(study) == before
     (scan,) = find_scans([tmp_path])
     assert (scan.name, scan.modalities) == (prepared.case, ("t1", "t1ce", "t2", "flair"))
@@ -46,7 +46,7 @@ def test_four_series_become_one_scan_with_a_record(study: Path, tmp_path: Path) 
 
 def test_nobody_is_named_in_a_file_a_record_or_a_line(study: Path, tmp_path: Path) -> None:
     lines: list[str] = []
-    prepare_study(study, tmp_path, tell=lines.append)
+    prepare_study(study, tmp_path, log=lines.append)
     written = [path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*")]
     text = "\n".join([*lines, *written, *(path.read_text() for path in tmp_path.rglob("*.json"))]).lower()
     assert all(word.lower() not in text for word in (*NAME.split("^"), ID, "19500101", "somebody", "acc77"))
@@ -99,7 +99,7 @@ def test_different_grids_are_registered_and_the_transform_is_kept(patient: Phant
     write_series(tmp_path / "in" / "a", patient.images["t2"], 4, HEADERS["t2"])
     write_series(tmp_path / "in" / "b", patient.images["flair"][:, :, :-1], 5, HEADERS["flair"])
     lines: list[str] = []
-    prepared = prepare_study(tmp_path / "in", tmp_path / "out", tell=lines.append)
+    prepared = prepare_study(tmp_path / "in", tmp_path / "out", log=lines.append)
     assert prepared.reference == "t2"
     assert any("flair lies on another grid than t2: registered to it" in line for line in lines)
     (scan,) = find_scans([tmp_path / "out"])
