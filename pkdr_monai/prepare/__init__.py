@@ -4,8 +4,7 @@ from pkdr_monai.prepare.brain import BrainSource
 from pkdr_monai.prepare.dicom_files import holds_dicom
 from pkdr_monai.prepare.dicom_seg import write_dicom_seg
 from pkdr_monai.prepare.nifti import prepare_scans
-from pkdr_monai.prepare.segmented_study import segment_study
-from pkdr_monai.prepare.study import Prepared, prepare_study
+from pkdr_monai.prepare.study import Prepared, prepare_study, segment_study
 
 __all__ = [
     "BrainSource",

@@ -8,8 +8,7 @@ import numpy as np
 
 from pkdr_monai.data.geometry import voxel_sizes
 from pkdr_monai.errors import InputError
-from pkdr_monai.prepare.conversion import Volume
-from pkdr_monai.prepare.itk import itk_image, itk_voxels, one_thread, require_simpleitk
+from pkdr_monai.prepare.volume import Volume, itk_image, itk_voxels, one_thread, require_simpleitk
 
 __all__ = ["METHOD", "Corrected", "correct_bias"]
 

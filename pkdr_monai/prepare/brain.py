@@ -10,13 +10,12 @@ from typing import Any
 import numpy as np
 
 from pkdr_monai.data.geometry import is_same_grid
-from pkdr_monai.data.headers import UnreadableError, read_header, read_voxels
 from pkdr_monai.data.likeness import doubtful_size
 from pkdr_monai.data.voxels import image_findings
 from pkdr_monai.errors import InputError
 from pkdr_monai.files import file_hash
-from pkdr_monai.prepare.conversion import Volume, write_volume
 from pkdr_monai.prepare.engines import ENGINES, carrier_of, choices, extract_brain
+from pkdr_monai.prepare.volume import Volume, read_volume, write_volume
 
 __all__ = ["SKULL_STRIPPED", "BrainSource", "apply_mask", "find_brains", "finding_about", "read_mask"]
 
@@ -154,18 +153,13 @@ def read_mask(path: Path) -> Volume:
     Raises:
         InputError: when the file is no 3-D NIfTI, or marks no brain.
     """
-    try:
-        header, voxels = read_header(path), read_voxels(path)
-    except UnreadableError as error:
-        raise InputError(f"the brain mask {path}: {error.what}; {error.fix}.") from error
-    marked = np.nan_to_num(voxels) != 0
-    if len(header.shape) != 3:
-        raise InputError(f"the brain mask {path} has {len(header.shape)} dimensions, expected 3: give one 3-D mask.")
+    image = read_volume(path, f"the brain mask {path}")
+    marked = np.nan_to_num(image.voxels) != 0
     if not 0 < marked.mean() < OUTSIDE:
         raise InputError(
             f"the brain mask {path} marks {100 * marked.mean():.3g} % of its voxels: give a mask of the brain."
         )
-    return Volume(marked, header.affine)
+    return Volume(marked, image.affine)
 
 
 def apply_mask(volume: Volume, mask: Volume) -> Volume:

@@ -16,10 +16,8 @@ from pkdr_monai.modalities import MODALITIES
 from pkdr_monai.prepare.bias import METHOD as BIAS_METHOD
 from pkdr_monai.prepare.bias import Corrected, correct_bias
 from pkdr_monai.prepare.brain import BrainSource, find_brains
-from pkdr_monai.prepare.conversion import Volume, write_volume
-from pkdr_monai.prepare.itk import require_simpleitk
-from pkdr_monai.prepare.one_grid import OneGrid, bring_to_one_grid
-from pkdr_monai.prepare.registration import METHOD
+from pkdr_monai.prepare.registration import METHOD, OneGrid, bring_to_one_grid
+from pkdr_monai.prepare.volume import Volume, require_simpleitk, write_volume
 
 __all__ = ["RECORD", "CaseWriter", "require_apart", "require_n4"]
 

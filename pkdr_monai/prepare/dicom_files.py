@@ -1,13 +1,16 @@
-"""Find DICOM files and read their headers; messages about them do not name the patient."""
+"""DICOM files in a folder or a zip, found and read; messages about them do not name the patient."""
 
 from __future__ import annotations
 
 import logging
 import os
+import re
+import stat
 import struct
 import warnings
 import zipfile
-from collections.abc import Iterator
+import zlib
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
@@ -16,7 +19,7 @@ from typing import Any
 from pkdr_monai.errors import InputError
 from pkdr_monai.files import file_hash
 
-__all__ = ["files_below", "holds_dicom", "is_dicom", "quiet_pydicom", "read_dicom", "require_extra"]
+__all__ = ["files_below", "holds_dicom", "is_dicom", "quiet_pydicom", "read_dicom", "require_extra", "unpack_zip"]
 
 MAGIC_PLACE, MAGIC = 128, b"DICM"
 FIRST_GROUP = 0x0008
@@ -25,6 +28,8 @@ LONGEST_FIRST = 256  # bytes of the first of these
 DIRECTORY_CLASS = "1.2.840.10008.1.3.10"  # a DICOMDIR
 UNCOMPRESSED = ("1.2.840.10008.1.2", "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.2")
 REQUIRED = ("SOPClassUID", "StudyInstanceUID", "SeriesInstanceUID")
+LARGEST_ZIP = 20 * 2**30  # bytes unpacked; a study of a head has about one
+LARGEST_RATIO = 200  # unpacked to packed; empty slices reach 100
 
 
 def require_extra() -> ModuleType:
@@ -152,3 +157,41 @@ def _is_complete(dataset: Any, rest: int) -> bool:
 def _is_compressed(dataset: Any) -> bool:
     syntax = dataset.file_meta.get("TransferSyntaxUID")
     return syntax is not None and str(syntax) not in UNCOMPRESSED
+
+
+def unpack_zip(path: Path, folder: Path) -> None:
+    """Write the files of a zip into a folder, each under a number for its name; every member is checked before.
+
+    Raises:
+        InputError: when the zip is damaged, encrypted or too large, or a member leads out of it.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            members = [member for member in archive.infolist() if not member.is_dir()]
+            _refuse_members(members)
+            left = LARGEST_ZIP
+            for number, member in enumerate(members):
+                with archive.open(member) as packed, (folder / f"{number:06d}").open("wb") as file:
+                    while block := packed.read(2**20):
+                        left -= len(block)
+                        if left < 0:  # whatever the sizes in its directory say
+                            raise InputError(_too_large())
+                        file.write(block)
+    except (zipfile.BadZipFile, EOFError, zlib.error, NotImplementedError) as error:  # the last: unknown compression
+        raise InputError(f"the zip is damaged ({error}): pack the DICOM folder again.") from error
+
+
+def _refuse_members(members: Sequence[zipfile.ZipInfo]) -> None:
+    for number, member in enumerate(members, start=1):
+        parts = re.split(r"[/\\]", member.filename)
+        if member.flag_bits & 1:
+            raise InputError("the zip is encrypted: unpack it with its password, and give the folder.")
+        if ".." in parts or not parts[0] or ":" in parts[0] or stat.S_ISLNK(member.external_attr >> 16):
+            raise InputError(f"member {number} of the zip leads out of it or is a link: pack the DICOM folder again.")
+    unpacked, packed = sum(member.file_size for member in members), sum(member.compress_size for member in members)
+    if unpacked > LARGEST_ZIP or unpacked > LARGEST_RATIO * max(packed, 2**20):
+        raise InputError(_too_large())
+
+
+def _too_large() -> str:
+    return f"the zip unpacks to more than {LARGEST_ZIP // 2**30} GiB or {LARGEST_RATIO} times its size: give a folder."

@@ -19,7 +19,7 @@ from pkdr_monai.data.headers import UnreadableError, read_header, read_voxels
 from pkdr_monai.errors import InputError
 from pkdr_monai.files import file_hash
 from pkdr_monai.modalities import MODALITIES
-from pkdr_monai.prepare.conversion import Volume
+from pkdr_monai.prepare.volume import Volume
 
 __all__ = ["ENGINES", "Extracted", "carrier_of", "choices", "extract_brain"]
 

@@ -6,16 +6,13 @@ import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-import numpy as np
-
-from pkdr_monai.data.headers import UnreadableError, read_header, read_voxels
 from pkdr_monai.errors import InputError
 from pkdr_monai.files import content_hash, file_hash
 from pkdr_monai.inference.scans import Scan, find_scans, refuse_two_candidates
 from pkdr_monai.prepare.brain import SKULL_STRIPPED, BrainSource, read_mask
 from pkdr_monai.prepare.case import CaseWriter, require_apart, require_n4
-from pkdr_monai.prepare.conversion import Volume
 from pkdr_monai.prepare.dicom_files import files_below, is_dicom
+from pkdr_monai.prepare.volume import read_volume
 
 __all__ = ["prepare_scans"]
 
@@ -75,26 +72,10 @@ def _prepare(scan: Scan, folder: Path, brain: BrainSource, n4: bool, log: Callab
     for modality in scan.modalities:
         (path,) = scan.paths([modality])
         channel = None if scan.case.channels is None else scan.case.channels[modality]
-        volumes[modality] = _read(path, channel)
+        volumes[modality] = read_volume(path, str(path), channel)
         sources[modality] = {"input_sha256": hashes[str(path)], "channel": channel}
     record = {"files": len(hashes), "sha256": content_hash(sorted(hashes.values()))}
     with tempfile.TemporaryDirectory(prefix=".prepare-", dir=folder.parent) as scratch:
         writer = CaseWriter(scan.name, folder, brain, n4, log)
         writer.write(volumes, Path(scratch), sources, {"input": record}, {})
     return folder
-
-
-def _read(path: Path, channel: int | None) -> Volume:
-    """Return one 3-D image of a file."""
-    try:
-        header, voxels = read_header(path), read_voxels(path)
-    except UnreadableError as error:
-        raise InputError(f"{path} cannot be read: {error.what}; {error.fix}.") from error
-    if channel is not None:
-        voxels = voxels[..., channel]
-    if voxels.ndim != 3 or min(voxels.shape) < 2:
-        shape = ", ".join(map(str, voxels.shape))
-        raise InputError(f"{path} holds an image of shape ({shape}), expected one 3-D volume: give another file.")
-    if voxels.dtype.kind == "f":
-        voxels = voxels.astype(np.float32)
-    return Volume(np.asarray(voxels), header.affine)

@@ -1,4 +1,4 @@
-"""From a DICOM study to the skull-stripped scan that ``pkdr predict`` takes, with a record of how."""
+"""From a DICOM study to the skull-stripped scan that ``pkdr predict`` takes, or at once to its segmentation."""
 
 from __future__ import annotations
 
@@ -12,15 +12,19 @@ from typing import Any
 from pkdr_monai.data.acquisition import Judgement, judge_study
 from pkdr_monai.errors import InputError
 from pkdr_monai.files import content_hash
+from pkdr_monai.inference.cohort import Shard
 from pkdr_monai.modalities import MODALITIES
 from pkdr_monai.prepare.brain import SKULL_STRIPPED, BrainSource, read_mask
 from pkdr_monai.prepare.case import CaseWriter, require_apart, require_n4
-from pkdr_monai.prepare.conversion import convert_series, converter_version
-from pkdr_monai.prepare.dicom_files import holds_dicom, require_extra
-from pkdr_monai.prepare.series import Series, read_series
-from pkdr_monai.prepare.zips import unpack_zip
+from pkdr_monai.prepare.dicom_files import holds_dicom, require_extra, unpack_zip
+from pkdr_monai.prepare.dicom_seg import write_dicom_seg
+from pkdr_monai.prepare.series import Series, convert_series, converter_version, read_series
+from pkdr_monai.runs.models import read_model
 
-__all__ = ["Prepared", "choose_series", "prepare_study"]
+__all__ = ["Prepared", "choose_series", "prepare_study", "segment_study"]
+
+
+PREPARED = "prepared"
 
 
 @dataclass(frozen=True)
@@ -199,3 +203,60 @@ def _told(
         "used_as": used,
         "named_by_user": used is not None and bool(named),
     }
+
+
+def segment_study(
+    source: str | Path,
+    output: str | Path,
+    segment: Callable[[Path, Path], dict[str, Any]],
+    *,
+    named: Mapping[str, str] | None = None,
+    brain: BrainSource = SKULL_STRIPPED,
+    n4: bool = False,
+    dicom_seg: bool = False,
+    log: Callable[[str], None] = lambda line: None,
+) -> dict[str, Any]:
+    """Prepare a study below ``output/prepared`` and segment it into ``output``.
+
+    Args:
+        source: folder or zip of one study.
+        output: folder for the results.
+        segment: called with the folder of the prepared case and ``output``; returns what became of it, as
+            :func:`pkdr_monai.inference.predict` does.
+        named: the series to take, by modality.
+        brain: where the brain comes from.
+        n4: divide the bias field out of each brain.
+        dicom_seg: write ``<case>_seg.dcm`` beside the label map, of the series whose grid it has.
+        log: called with each line for people.
+
+    Returns:
+        What ``segment`` returned.
+
+    Raises:
+        InputError: as :func:`~pkdr_monai.prepare.study.prepare_study` and ``segment`` do.
+    """
+    if Shard.of_this_process().count > 1:
+        raise InputError("a DICOM study is one case: run it without torchrun, or give the folder of pkdr prepare.")
+    output = Path(output)
+    record: dict[str, Any] = {}
+
+    def use(prepared: Prepared) -> None:
+        record.update(segment(prepared.folder, output))
+        (case,) = record["cases"]
+        if dicom_seg and case["status"] != "failed":
+            path = _write(prepared, output, record, case)
+            log(f"{prepared.case}: DICOM Segmentation in {path}")
+
+    prepare_study(source, output / PREPARED, named=named, brain=brain, n4=n4, log=log, use=use)
+    return record
+
+
+def _write(prepared: Prepared, output: Path, record: Mapping[str, Any], case: Mapping[str, Any]) -> Path:
+    """Write the segmentation of the series on whose own grid the label map lies."""
+    models = record["models"]
+    series = prepared.series[prepared.reference]
+    scheme = record["settings"]["label_scheme"] or read_model(models[0]["weights"]).label_scheme
+    label = output / prepared.case / f"{prepared.case}_seg.nii.gz"
+    path = label.with_name(f"{prepared.case}_seg.dcm")
+    write_dicom_seg(path, label, scheme, series, models)
+    return path

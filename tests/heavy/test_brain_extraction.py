@@ -12,8 +12,8 @@ import pytest
 
 from pkdr_monai.phantom.head import PhantomHead, make_head
 from pkdr_monai.prepare.brain import BrainSource, find_brains
-from pkdr_monai.prepare.conversion import Volume
 from pkdr_monai.prepare.study import prepare_study
+from pkdr_monai.prepare.volume import Volume
 
 from ..bundle.conftest import type_in_a_shell
 from ..prepare.conftest import HEADERS, NUMBERS, SPACING, write_series

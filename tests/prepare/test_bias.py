@@ -11,7 +11,7 @@ from pkdr_monai.errors import InputError
 from pkdr_monai.phantom.case import PhantomCase
 from pkdr_monai.phantom.signal import TISSUES
 from pkdr_monai.prepare.bias import correct_bias
-from pkdr_monai.prepare.conversion import Volume
+from pkdr_monai.prepare.volume import Volume
 from tests.prepare.conftest import SPACING
 
 AFFINE = np.diag([*SPACING, 1.0])

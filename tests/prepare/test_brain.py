@@ -11,7 +11,7 @@ import pytest
 from pkdr_monai.errors import InputError
 from pkdr_monai.phantom.case import PhantomCase
 from pkdr_monai.prepare.brain import apply_mask, finding_about, read_mask
-from pkdr_monai.prepare.conversion import Volume
+from pkdr_monai.prepare.volume import Volume
 from tests.prepare.conftest import SPACING
 
 AFFINE = np.diag([*SPACING, 1.0])
@@ -43,7 +43,7 @@ def test_a_file_that_is_no_mask_is_refused(tmp_path: Path, save_nifti: Callable[
     for name, voxels, sentence in (
         ("full", np.ones((8, 8, 8), np.uint8), "marks 100 % of its voxels"),
         ("empty", np.zeros((8, 8, 8), np.uint8), "marks 0 % of its voxels"),
-        ("four", np.eye(8, dtype=np.uint8).reshape(2, 4, 2, 4), "has 4 dimensions"),
+        ("four", np.eye(8, dtype=np.uint8).reshape(2, 4, 2, 4), "expected one 3-D volume"),
     ):
         save_nifti(tmp_path / f"{name}.nii.gz", voxels)
         with pytest.raises(InputError, match=sentence):

@@ -17,8 +17,8 @@ from pkdr_monai.errors import InputError
 from pkdr_monai.files import file_hash
 from pkdr_monai.phantom.case import PhantomCase
 from pkdr_monai.prepare.brain import BrainSource, find_brains
-from pkdr_monai.prepare.conversion import Volume
 from pkdr_monai.prepare.engines import carrier_of, extract_brain
+from pkdr_monai.prepare.volume import Volume
 from tests.prepare.conftest import SPACING, bright_brain
 
 AFFINE = np.diag([*SPACING, 1.0])

@@ -10,8 +10,8 @@ import pytest
 
 from pkdr_monai.errors import InputError
 from pkdr_monai.phantom.case import PhantomCase
-from pkdr_monai.prepare.conversion import Volume
 from pkdr_monai.prepare.registration import register, resample
+from pkdr_monai.prepare.volume import Volume
 from tests.prepare.conftest import oblique
 
 LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
