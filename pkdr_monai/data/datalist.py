@@ -7,11 +7,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from pkdr_monai.data.brats import cases_of_files
 from pkdr_monai.data.cases import Case
 from pkdr_monai.data.checks import check_cases
 from pkdr_monai.data.entries import case_of, complete_list, data_list_hash, file_sizes
-from pkdr_monai.data.layouts import find_cases
+from pkdr_monai.data.layouts import cases_of_files, find_cases
 from pkdr_monai.data.listing import make_data_list
 from pkdr_monai.data.names import NIFTI_NAME, output_key, parse_name
 from pkdr_monai.data.problems import refuse_errors

@@ -7,10 +7,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from pkdr_monai.data.brats import cases_of_files
 from pkdr_monai.data.cases import Case
 from pkdr_monai.data.checks import check_cases
-from pkdr_monai.data.layouts import find_cases
+from pkdr_monai.data.layouts import cases_of_files, find_cases
 from pkdr_monai.data.names import NIFTI_NAME, parse_name, stem_of
 from pkdr_monai.data.problems import Problem, errors_among
 from pkdr_monai.data.sidecars import heed_sidecar, sidecar_against

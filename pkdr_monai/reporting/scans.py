@@ -9,9 +9,9 @@ from typing import Any
 import nibabel as nib
 import numpy as np
 
-from pkdr_monai.data.brats import cases_of_files
 from pkdr_monai.data.cases import Case, nifti_files
 from pkdr_monai.data.headers import UnreadableError, read_header, read_voxels
+from pkdr_monai.data.layouts import cases_of_files
 from pkdr_monai.data.names import NIFTI_NAME
 from pkdr_monai.errors import InputError
 from pkdr_monai.regions import REGIONS, label_to_regions, whole_labels

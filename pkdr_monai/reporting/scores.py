@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from pkdr_monai.data.brats import cases_of_files
+from pkdr_monai.data.layouts import cases_of_files
 from pkdr_monai.data.names import NIFTI_NAME
 from pkdr_monai.errors import InputError
 from pkdr_monai.regions import REGIONS

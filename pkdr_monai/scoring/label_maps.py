@@ -6,10 +6,9 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from pkdr_monai.data.brats import cases_of_files
 from pkdr_monai.data.cases import nifti_files
 from pkdr_monai.data.label_schemes import with_label_scheme
-from pkdr_monai.data.layouts import find_cases
+from pkdr_monai.data.layouts import cases_of_files, find_cases
 from pkdr_monai.data.names import output_key, parse_name, stem_of
 from pkdr_monai.data.nnunet import is_raw_data, is_task01
 from pkdr_monai.errors import InputError, some

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from pkdr_monai.data import find_cases, inference_items
-from pkdr_monai.data.brats import cases_of_files
+from pkdr_monai.data.layouts import cases_of_files
 from pkdr_monai.data.names import modality_of, output_key, parse_name, stem_of
 from pkdr_monai.errors import InputError
 from pkdr_monai.inference.scans import find_scans

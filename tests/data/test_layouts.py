@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from pkdr_monai.data.brats import cases_of_files, find_brats_cases, label_scheme_of
+from pkdr_monai.data.layouts import cases_of_files, find_brats_cases, label_scheme_of
 from pkdr_monai.errors import InputError
 
 
