@@ -13,8 +13,7 @@ from torch import nn
 
 from benchmarks.measure import Row, Timings, interleave, peak_memory, print_rows
 from pkdr_monai.inference.backends import Backend, TorchBackend
-from pkdr_monai.inference.predictor import brain_probabilities
-from pkdr_monai.inference.settings import Settings
+from pkdr_monai.inference.predictor import Settings, brain_probabilities
 from pkdr_monai.losses import SegmentationLoss
 from pkdr_monai.networks import PatchVNet
 from pkdr_monai.phantom import make_case

@@ -13,9 +13,8 @@ from experiments.steps import ROOT
 from pkdr_monai.data.cases import Case
 from pkdr_monai.inference.backends import choose_engine
 from pkdr_monai.inference.postprocessing import binary_regions
-from pkdr_monai.inference.predictor import Predictor, load_predictor, scan_probabilities
+from pkdr_monai.inference.predictor import Predictor, Settings, load_predictor, scan_probabilities
 from pkdr_monai.inference.scans import Scan
-from pkdr_monai.inference.settings import Settings
 from pkdr_monai.phantom import PhantomCase
 from pkdr_monai.runs.model_card import ModelCard
 

@@ -2,8 +2,8 @@
 
 from pkdr_monai.inference.backends import Backend, TorchBackend
 from pkdr_monai.inference.cohort import Shard, predict
+from pkdr_monai.inference.predictor import Settings
 from pkdr_monai.inference.scans import Scan, find_scans
-from pkdr_monai.inference.settings import Settings
 from pkdr_monai.runs.models import choose_models, find_models
 
 __all__ = [

@@ -19,11 +19,10 @@ from pkdr_monai.data.headers import read_header, read_voxels
 from pkdr_monai.drawing import DRAWN, PLANES, REGION_COLOURS, REGION_NAMES, in_ras, plane
 from pkdr_monai.errors import InputError
 from pkdr_monai.files import atomic_write, content_hash, file_hash, read_object, remove_unfinished, write_json
-from pkdr_monai.inference.nifti import write_label, write_like
-from pkdr_monai.inference.original_grids import label_on, original_grids
+from pkdr_monai.inference.nifti import label_on, original_grids, write_label, write_like
 from pkdr_monai.inference.postprocessing import binary_regions, entropy, label_map, region_volumes
+from pkdr_monai.inference.predictor import Settings
 from pkdr_monai.inference.scans import Scan
-from pkdr_monai.inference.settings import Settings
 from pkdr_monai.inference.statements import describe_volumes
 from pkdr_monai.regions import REGIONS, small_et_to_necrosis
 from pkdr_monai.runs.model_card import ModelCard

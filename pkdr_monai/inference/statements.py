@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pkdr_monai
-from pkdr_monai.inference.settings import Settings
+from pkdr_monai.inference.predictor import Settings
 from pkdr_monai.modalities import MODALITIES
 from pkdr_monai.regions import REGIONS
 from pkdr_monai.runs.model_card import ModelCard

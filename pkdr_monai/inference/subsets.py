@@ -22,9 +22,8 @@ from pkdr_monai.errors import InputError
 from pkdr_monai.files import atomic_write
 from pkdr_monai.inference.backends import choose_engine
 from pkdr_monai.inference.postprocessing import binary_regions
-from pkdr_monai.inference.predictor import Predictor, load_predictor, scan_probabilities
+from pkdr_monai.inference.predictor import Predictor, Settings, load_predictor, scan_probabilities
 from pkdr_monai.inference.scans import Scan
-from pkdr_monai.inference.settings import Settings
 from pkdr_monai.metrics import HD95Metric
 from pkdr_monai.modalities import expand_modalities, parse_modalities
 from pkdr_monai.regions import REGIONS

@@ -11,7 +11,7 @@ from typing import Any
 from pkdr_monai import DISCLAIMER, __version__
 from pkdr_monai.errors import InputError
 from pkdr_monai.files import file_hash, write_json
-from pkdr_monai.inference.original_grids import PREPARED
+from pkdr_monai.inference.nifti import PREPARED
 from pkdr_monai.modalities import MODALITIES
 from pkdr_monai.prepare.bias import METHOD as BIAS_METHOD
 from pkdr_monai.prepare.bias import Corrected, correct_bias

@@ -20,7 +20,7 @@ from monai.engines import SupervisedEvaluator, SupervisedTrainer
 from pkdr_monai.cli import main
 from pkdr_monai.files import atomic_write
 from pkdr_monai.handlers import checkpoint as training_checkpoint
-from pkdr_monai.inference import case_runner, results
+from pkdr_monai.inference import cohort, results
 
 TARGET = Path(os.environ.get("PKDR_FAULT_TARGET", ""))  # the file or folder that a fault is about
 
@@ -89,7 +89,7 @@ def in_validation(strike: Strike) -> None:
 
 
 def in_prediction(strike: Strike) -> None:
-    _at(2, case_runner, "scan_probabilities", strike)
+    _at(2, cohort, "scan_probabilities", strike)
 
 
 def in_writing_results(strike: Strike) -> None:

@@ -71,7 +71,7 @@ def test_a_scan_is_ready_for_a_network_or_refused(
         check_scan(scan, ["t2"], force=True)
         try:
             seen = preprocess(scan.item(["t2"]))["image"]
-        except Exception as error:  # as inference/case_runner.py does
+        except Exception as error:  # as inference/cohort.py does
             plain = plain_error_in(error)
             if plain is None:
                 raise

@@ -23,7 +23,7 @@ def test_an_error_that_nobody_foresaw_is_a_sentence_too(
     def fail(*_: object) -> None:
         raise RuntimeError("the network\nburns")
 
-    monkeypatch.setattr("pkdr_monai.inference.case_runner.scan_probabilities", fail)
+    monkeypatch.setattr("pkdr_monai.inference.cohort.scan_probabilities", fail)
     (case,) = predict(named={"flair": scan.paths(["flair"])[0]}, output=tmp_path, models=[runs])["cases"]
     assert (case["status"], case["kind"], case["error"]) == ("failed", "unexpected", "RuntimeError: the network")
 
@@ -150,7 +150,7 @@ def test_a_case_that_turns_unreadable_after_its_check_is_a_sentence(
         Path(image).write_bytes(Path(image).read_bytes()[:500])
         return []
 
-    monkeypatch.setattr("pkdr_monai.inference.case_runner.check_scan", then_truncate)
+    monkeypatch.setattr("pkdr_monai.inference.cohort.check_scan", then_truncate)
     (case,) = predict(image, tmp_path / "out", models=[runs])["cases"]
     assert case["kind"] == "input"
     assert re.fullmatch(r"case ann: .*ann_flair\.nii\.gz cannot be read: it is truncated.*", case["error"])

@@ -6,6 +6,8 @@ import errno
 import fcntl
 import json
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -20,7 +22,9 @@ from nibabel.spaces import vox2out_vox
 from torch.nn.functional import avg_pool3d
 
 from pkdr_monai.errors import InputError
+from pkdr_monai.files import file_hash
 from pkdr_monai.inference import Settings, predict
+from pkdr_monai.inference.cohort import Shard
 from pkdr_monai.inference.scans import Scan
 from pkdr_monai.inference.statements import NOTE
 from pkdr_monai.phantom import write_cohort
@@ -28,6 +32,7 @@ from pkdr_monai.runs.model_card import ModelCard
 
 CONFIG = Path(__file__).resolve().parents[2] / "bundle" / "configs" / "inference.json"
 EXACT = Settings(precision="float32")
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def labels(path: Path) -> np.ndarray:
@@ -252,3 +257,48 @@ def test_a_real_scan_of_another_orientation_and_spacing_is_segmented_on_its_own_
     shutil.copytree(runs / "pkdr_t2", tmp_path / "runs" / "pkdr_t2")
     replace(fine, weights=tmp_path / "runs" / "pkdr_t2" / "models" / "model.pt").write()
     assert_segmented_on_its_own_grid(source, tmp_path / "runs", tmp_path, (3.0, 0.9, 1.4))
+
+
+def test_torchrun_says_whose_share_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert Shard.of_this_process() == Shard(0, 1)
+    monkeypatch.setenv("RANK", "2")
+    monkeypatch.setenv("WORLD_SIZE", "4")
+    monkeypatch.setenv("LOCAL_RANK", "1")
+    assert Shard.of_this_process() == Shard(2, 4)
+    assert Shard.of_this_process().device == "cuda:1"
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 5, 8])
+def test_the_parts_are_the_whole(count: int) -> None:
+    items = list(range(5))
+    parts = [Shard(rank, count).part(items) for rank in range(count)]
+    assert sorted(item for part in parts for item in part) == items
+    assert Shard.whole(parts) == items
+
+
+def test_one_process_has_nothing_to_wait_for(tmp_path: Path) -> None:
+    assert Shard().gather({"cases": [1]}, tmp_path) == [{"cases": [1]}]
+    assert list(tmp_path.iterdir()) == []
+
+
+def _predict(output: Path, cohort: Path, runs: Path, *launcher: str) -> dict:
+    words = ["-m", "pkdr_monai", "predict", str(cohort), "-o", str(output), "--models", str(runs)]
+    result = subprocess.run([sys.executable, *launcher, *words], cwd=ROOT, capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
+    return json.loads((output / "run.json").read_text())
+
+
+@pytest.mark.slow
+def test_two_processes_write_what_one_writes(cohort: Path, runs: Path, tmp_path: Path) -> None:
+    one = _predict(tmp_path / "one", cohort, runs)
+    two = _predict(tmp_path / "two", cohort, runs, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2")
+    assert [case["case"] for case in two["cases"]] == [case["case"] for case in one["cases"]]
+    assert two["summary"] == {"done": 2, "skipped": 0, "failed": 0}
+    assert two["models"] == one["models"]
+    written = {path.relative_to(tmp_path / "one") for path in (tmp_path / "one").rglob("*_seg.nii.gz")}
+    assert len(written) == 2
+    for path in written:
+        assert file_hash(tmp_path / "one" / path) == file_hash(tmp_path / "two" / path)
+    assert not list((tmp_path / "two").glob(".run-*"))
+    again = _predict(tmp_path / "two", cohort, runs)  # one process takes for done what two have done
+    assert again["summary"] == {"done": 0, "skipped": 2, "failed": 0}

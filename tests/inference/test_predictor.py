@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import nibabel as nib
 import numpy as np
@@ -14,9 +15,8 @@ import torch
 
 from pkdr_monai.errors import InputError
 from pkdr_monai.inference.backends import Engine
-from pkdr_monai.inference.predictor import load_predictor, scan_probabilities
+from pkdr_monai.inference.predictor import Settings, load_predictor, scan_probabilities
 from pkdr_monai.inference.scans import Scan, find_scans
-from pkdr_monai.inference.settings import Settings
 from pkdr_monai.runs.model_card import ModelCard, card_path
 
 EXACT = Engine("torch", "float32")
@@ -88,3 +88,34 @@ def test_truncated_weights_are_refused(tmp_path: Path, make_model: Callable[...,
     card.weights.write_bytes(card.weights.read_bytes()[:2000])
     with pytest.raises(InputError, match="damaged or incomplete"):
         load_predictor(card, EXACT)
+
+
+@pytest.mark.parametrize(
+    ("values", "sentence"),
+    [
+        ({"use": "worst"}, "choose among best, all"),
+        ({"blend": "mean"}, "choose among constant, gaussian"),
+        ({"precision": "int8"}, "choose among auto, float32, bfloat16"),
+        ({"backend": "tensorrt"}, "choose among auto, torch, onnx, openvino"),
+        ({"window_overlap": 1.0}, "below 1, got 1"),
+        ({"window_overlap": float("nan")}, "below 1, got nan"),
+        ({"min_component": -1.0}, "0 or more, got -1"),
+        ({"et_rule": -1.0}, "0 or more, got -1"),
+        ({"label_scheme": "brats"}, "unknown label_scheme 'brats'"),
+    ],
+)
+def test_a_value_out_of_range_is_named(values: dict[str, Any], sentence: str) -> None:
+    with pytest.raises(InputError, match=sentence):
+        Settings(**values)
+
+
+def test_nothing_is_removed_or_forced_unless_somebody_says_so() -> None:
+    settings = Settings()
+    assert settings.min_component == 0
+    assert (settings.force, settings.fast, settings.flips) == (False, False, False)
+    assert settings.as_dict()["use"] == "best"
+
+
+def test_the_et_rule_is_in_the_record_only_where_it_is_on_so_that_keys_of_cases_stay() -> None:
+    assert "et_rule" not in Settings().as_dict()
+    assert Settings(et_rule=500).as_dict() == {**Settings().as_dict(), "et_rule": 500}

@@ -10,9 +10,9 @@ import pytest
 import torch
 
 from pkdr_monai.files import write_json
+from pkdr_monai.inference.predictor import Settings
 from pkdr_monai.inference.results import write_results
 from pkdr_monai.inference.scans import Scan, find_scans
-from pkdr_monai.inference.settings import Settings
 from pkdr_monai.runs.model_card import ModelCard
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from monai.bundle import ConfigParser
 
-from pkdr_monai.inference.settings import Settings
+from pkdr_monai.inference.predictor import Settings
 from pkdr_monai.inference.statements import bundle_command, describe_model, warnings_about
 from pkdr_monai.modalities import MODALITIES
 from pkdr_monai.networks import PatchVNet, describe_network

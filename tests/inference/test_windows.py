@@ -7,8 +7,7 @@ from itertools import pairwise
 import pytest
 import torch
 
-from pkdr_monai.inference.predictor import FLIPS, aligned_overlap, brain_probabilities
-from pkdr_monai.inference.settings import Settings
+from pkdr_monai.inference.predictor import FLIPS, Settings, aligned_overlap, brain_probabilities
 
 
 class Recorder:

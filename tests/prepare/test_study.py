@@ -15,7 +15,7 @@ import pytest
 
 from pkdr_monai.cli import main
 from pkdr_monai.errors import InputError
-from pkdr_monai.inference.original_grids import original_grids
+from pkdr_monai.inference.nifti import original_grids
 from pkdr_monai.inference.scans import find_scans
 from pkdr_monai.phantom.case import PhantomCase
 from pkdr_monai.prepare.brain import BrainSource
