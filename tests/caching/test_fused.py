@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from monai.transforms import Compose
 
-from pkdr_monai.caching.fused import load_fused
+from pkdr_monai.caching.preparation import load_fused
 from pkdr_monai.data.preprocessing import preprocessing as chain
 from pkdr_monai.errors import InputError
 

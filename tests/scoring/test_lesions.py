@@ -10,8 +10,7 @@ import numpy as np
 import pytest
 
 from pkdr_monai.errors import InputError
-from pkdr_monai.scoring.case import columns, score_case
-from pkdr_monai.scoring.lesions import LesionCount, LesionRule, compare_lesions
+from pkdr_monai.scoring.case import LesionCount, LesionRule, columns, compare_lesions, score_case
 from tests.scoring.panoptica_figures import FIGURES, SHAPE, masks
 
 Place = tuple[int, ...]
