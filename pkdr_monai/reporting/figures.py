@@ -17,7 +17,7 @@ from matplotlib.figure import Figure
 
 from pkdr_monai.drawing import REGION_COLOURS
 from pkdr_monai.regions import REGIONS
-from pkdr_monai.reporting.scores import METRICS, Scores
+from pkdr_monai.reporting.run import METRICS, Scores
 
 if TYPE_CHECKING:
     from pkdr_monai.reporting.computed import Reliability  # which loads torch

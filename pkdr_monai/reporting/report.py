@@ -15,8 +15,7 @@ from pkdr_monai.regions import REGIONS
 from pkdr_monai.reporting.figures import box_plots, reliability_curves, training_curves
 from pkdr_monai.reporting.gallery import Gallery, measure_all, picture_cases, preview_cases
 from pkdr_monai.reporting.page import VIEWER_LIBRARY, Cell, Table, number_cell, write_page
-from pkdr_monai.reporting.run import Run, facts, read_run
-from pkdr_monai.reporting.scores import METRICS, summarise, worst_cases
+from pkdr_monai.reporting.run import METRICS, Run, facts, read_run, summarise, worst_cases
 from pkdr_monai.reporting.sources import Sources, open_sources
 
 __all__ = ["report_content", "write_report"]

@@ -15,13 +15,13 @@ from pkdr_monai.data.layouts import cases_of_files
 from pkdr_monai.data.names import NIFTI_NAME
 from pkdr_monai.errors import InputError
 from pkdr_monai.regions import REGIONS, label_to_regions, whole_labels
-from pkdr_monai.reporting.scores import case_of_file
 
 __all__ = [
     "Predicted",
     "Scan",
     "Segmentation",
     "canonical",
+    "case_of_file",
     "find_segmentations",
     "read_canonical",
     "read_scan",
@@ -221,6 +221,21 @@ def find_segmentations(folder: str | Path) -> dict[str, Segmentation]:
             raise InputError(f"{folder} has two segmentations of {case}: {found[case].label.name} and {path.name}.")
         found[case] = _with_companions(folder / path, stem.removesuffix(ENDING))
     return dict(sorted(found.items()))
+
+
+def case_of_file(path: str) -> str:
+    """Return the case that an image file belongs to.
+
+    Example:
+        >>> case_of_file("HGG/ann/ann_t2.nii.gz"), case_of_file("imagesTr/BRATS_001.nii.gz")
+        ('ann', 'BRATS_001')
+    """
+    name = Path(path.replace("\\", "/"))
+    cases = cases_of_files([name], Path())
+    if cases:
+        return cases[0].name
+    match = NIFTI_NAME.fullmatch(name.name)
+    return match["stem"] if match else name.name
 
 
 def _with_companions(label: Path, stem: str) -> Segmentation:
