@@ -12,7 +12,7 @@ from experiments.steps import ROOT
 from pkdr_monai.files import atomic_write
 from pkdr_monai.studies import read_study
 from pkdr_monai.studies.statistics import compare
-from pkdr_monai.studies.study_results import StudyResults
+from pkdr_monai.studies.study import StudyResults
 from pkdr_monai.studies.tables import comparison_table, markdown_table, modality_title, read_tables
 
 DOCUMENT = ROOT / "docs" / "results.md"

@@ -15,7 +15,7 @@ from pkdr_monai.files import read_json
 from pkdr_monai.modalities import MODALITIES, parse_modalities
 from pkdr_monai.studies.results import COLUMNS, Scores
 from pkdr_monai.studies.statistics import Comparison, detectable_difference
-from pkdr_monai.studies.study_results import StudyResults
+from pkdr_monai.studies.study import StudyResults
 
 __all__ = [
     "OTHERS",
