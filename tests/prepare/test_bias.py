@@ -10,7 +10,7 @@ import pytest
 from pkdr_monai.errors import InputError
 from pkdr_monai.phantom.case import PhantomCase
 from pkdr_monai.phantom.signal import TISSUES
-from pkdr_monai.prepare.bias import correct_bias
+from pkdr_monai.prepare.case import correct_bias
 from pkdr_monai.prepare.volume import Volume
 from tests.prepare.conftest import SPACING
 
