@@ -13,7 +13,7 @@ from fire.parser import DefaultParseValue
 from monai.bundle import ConfigParser
 
 from pkdr_monai.cli import Commands
-from pkdr_monai.cli.overrides import check_overrides
+from pkdr_monai.workflow import check_overrides
 
 ROOT = Path(__file__).resolve().parents[1]
 FOLDERS = (".", "docs", "bundle/docs", "bundle/models", "experiments", "benchmarks")

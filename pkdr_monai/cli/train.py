@@ -41,8 +41,7 @@ def train(
         dry_run: only print the command.
         settings: for example --modality flair, --max_epochs 300, --batch_size 2, --resume true, --loss#beta 0.3.
     """
-    from pkdr_monai.cli.overrides import check_overrides
-    from pkdr_monai.workflow import command_line, find_configs, load_configs, run_bundle
+    from pkdr_monai.workflow import check_overrides, command_line, find_configs, load_configs, run_bundle
 
     if what not in OVERLAYS:
         raise InputError(f"cannot train {what!r}: expected teacher or student.")

@@ -14,7 +14,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from monai.bundle import ConfigParser
 
-from pkdr_monai.cli.overrides import check_overrides
 from pkdr_monai.data import load_data_list, training_items
 from pkdr_monai.data.entries import data_list_hash
 from pkdr_monai.data.splits import SECTIONS, read_split
@@ -22,7 +21,7 @@ from pkdr_monai.networks import PatchVNet, load_weights
 from pkdr_monai.packaging.archive import unpack_archive
 from pkdr_monai.reporting.run import read_run
 from pkdr_monai.runs.model_card import ModelCard
-from pkdr_monai.workflow import load_configs
+from pkdr_monai.workflow import check_overrides, load_configs
 
 from ..bundle.conftest import TRAIN, Bundle
 from .conftest import Inputs, bounded
