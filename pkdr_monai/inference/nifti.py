@@ -26,8 +26,8 @@ __all__ = [
     "SourceGridWriter",
     "label_on",
     "original_grids",
-    "write_label",
     "write_like",
+    "write_nifti",
 ]
 
 COMPRESSION = 3  # higher levels take several times as long for a few percent
@@ -68,9 +68,15 @@ def write_like(path: Path, volume: np.ndarray, source: Path, affine: np.ndarray 
         file.write(gzip.compress(content, COMPRESSION, mtime=0) if path.suffix.lower() == ".gz" else content)
 
 
-def write_label(path: Path, label: np.ndarray, affine: Sequence[Sequence[float]] | np.ndarray) -> None:
-    """Write a label map, uint8, as ``.nii.gz``, atomically."""
-    image: Any = nib.Nifti1Image(label.astype(np.uint8), np.asarray(affine))
+def write_nifti(path: Path, volume: np.ndarray, affine: Sequence[Sequence[float]] | np.ndarray) -> None:
+    """Write a volume as ``.nii.gz``, atomically; the same content gives the same bytes.
+
+    Args:
+        path: file to write.
+        volume: ``(X, Y, Z)``, in the type to store.
+        affine: voxel index to position in mm, ``(4, 4)``.
+    """
+    image: Any = nib.Nifti1Image(volume, np.asarray(affine), dtype=volume.dtype)
     image.set_qform(np.asarray(affine), code=1)
     image.set_sform(np.asarray(affine), code=1)
     image.header.set_xyzt_units("mm")

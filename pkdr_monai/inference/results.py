@@ -19,7 +19,7 @@ from pkdr_monai.data.headers import read_header, read_voxels
 from pkdr_monai.drawing import DRAWN, PLANES, REGION_COLOURS, REGION_NAMES, in_ras, plane
 from pkdr_monai.errors import InputError
 from pkdr_monai.files import atomic_write, content_hash, file_hash, read_object, remove_unfinished, write_json
-from pkdr_monai.inference.nifti import label_on, original_grids, write_label, write_like
+from pkdr_monai.inference.nifti import label_on, original_grids, write_like, write_nifti
 from pkdr_monai.inference.postprocessing import binary_regions, entropy, label_map, region_volumes
 from pkdr_monai.inference.predictor import Settings
 from pkdr_monai.inference.scans import Scan
@@ -81,7 +81,7 @@ def write_results(
             write_like(folder / name, volume, source, header.affine)
         for modality, grid in originals.items():
             moved = label_on(grid, label.numpy(), header.affine)
-            write_label(folder / f"{scan.name}_seg_on_{modality}.nii.gz", moved, grid.affine)
+            write_nifti(folder / f"{scan.name}_seg_on_{modality}.nii.gz", moved, grid.affine)
         image = read_voxels(source)
         if scan.case.channels is not None and image.ndim == 4:
             image = image[..., scan.case.channels[shown]]

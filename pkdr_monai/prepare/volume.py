@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -10,13 +9,12 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-import nibabel as nib
 import numpy as np
 
 from pkdr_monai.data.geometry import voxel_sizes
 from pkdr_monai.data.headers import UnreadableError, read_header, read_voxels
 from pkdr_monai.errors import InputError
-from pkdr_monai.files import atomic_write
+from pkdr_monai.inference.nifti import write_nifti
 
 __all__ = [
     "LPS",
@@ -29,8 +27,6 @@ __all__ = [
     "write_volume",
 ]
 
-COMPRESSION = 3
-NOTE = b"PKDR; research software, not a medical device"
 LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
 """From positions in RAS, as NIfTI has them, to those in LPS, as ITK has them, and back."""
 
@@ -79,14 +75,8 @@ def write_volume(path: Path, volume: Volume) -> None:
     Raises:
         InputError: when it cannot be written.
     """
-    image = nib.Nifti1Image(volume.voxels, volume.affine, dtype=volume.voxels.dtype)
-    image.set_qform(volume.affine, code=1)
-    image.set_sform(volume.affine, code=1)
-    image.header.set_xyzt_units("mm")
-    image.header["descrip"] = NOTE
     try:
-        with atomic_write(path) as file:
-            file.write(gzip.compress(image.to_bytes(), COMPRESSION, mtime=0))
+        write_nifti(path, volume.voxels, volume.affine)
     except OSError as error:
         raise InputError(f"cannot write {path}: {error.strerror or error}; check the disk and --output.") from error
 

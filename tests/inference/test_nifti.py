@@ -14,7 +14,7 @@ from monai.transforms import SaveImaged
 from pkdr_monai.data.transforms import LoadModalitiesd
 from pkdr_monai.errors import InputError
 from pkdr_monai.files import write_json
-from pkdr_monai.inference.nifti import OriginalGrid, SourceGridWriter, label_on, original_grids, write_label, write_like
+from pkdr_monai.inference.nifti import OriginalGrid, SourceGridWriter, label_on, original_grids, write_like, write_nifti
 
 AFFINE = np.array([[0, 0, 3.0, -50], [-0.9, 0.1, 0, 40], [0.1, 0.9, 0, -20], [0, 0, 0, 1]])
 
@@ -107,7 +107,7 @@ def test_a_folder_that_was_not_prepared_or_not_registered_has_none(tmp_path: Pat
 
 def test_a_written_label_states_its_grid(tmp_path: Path) -> None:
     affine = np.diag([2.0, -1.0, 3.0, 1.0])
-    write_label(tmp_path / "a.nii.gz", np.eye(3, dtype=np.uint8)[..., None], affine)
+    write_nifti(tmp_path / "a.nii.gz", np.eye(3, dtype=np.uint8)[..., None], affine)
     image = nib.load(tmp_path / "a.nii.gz")
     assert np.array_equal(image.affine, affine)
     assert image.get_data_dtype() == np.uint8
