@@ -20,14 +20,14 @@ import numpy as np
 from scipy.optimize import minimize
 
 from experiments.steps import ROOT
-from pkdr_monai.data import find_cases, likeness, likeness_fit
+from pkdr_monai.data import find_cases, likeness
 from pkdr_monai.data.headers import read_header, read_voxels
 from pkdr_monai.files import atomic_write
 from pkdr_monai.modalities import MODALITIES
 from pkdr_monai.phantom.case import make_case
 from pkdr_monai.phantom.wide import make_wide_case
 
-FIT = ROOT / "pkdr_monai" / "data" / "likeness_fit.py"
+FIT = ROOT / "pkdr_monai" / "data" / "likeness.py"
 RESULT = ROOT / "experiments" / "results" / "modality_likeness.csv"
 SHAPE, SPACING = (64, 72, 56), (3.0, 3.0, 3.0)
 SEED = 7_000
@@ -124,7 +124,7 @@ def _write_fit(patients: dict[str, list[Patient]]) -> None:
     usual = [np.median(raw[real & (truth == place)], axis=0) for place in range(len(MODALITIES))]
     values = {"CENTRE": centre, "SCALE": scale, "WEIGHTS": matrix, "BIAS": bias, "USUAL": np.array(usual)}
     for name, value in values.items():
-        setattr(likeness_fit, name, np.round(value, 4).tolist())
+        setattr(likeness, name, np.round(value, 4).tolist())
     head = FIT.read_text(encoding="utf-8").partition("\nCENTRE")[0]
     shown = "\n".join(f"{name} = {_python(np.round(value, 4).tolist())}" for name, value in values.items())
     with atomic_write(FIT) as file:

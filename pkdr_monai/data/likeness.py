@@ -2,7 +2,8 @@
 
 T2 has bright fluid and dark white matter; T1 and FLAIR have dark fluid; T1ce has few very bright voxels, vessels and
 enhancing tumour, which T1 lacks. Twelve figures that neither scale nor a tumour changes much say so, and a logistic
-model, :mod:`pkdr_monai.data.likeness_fit`, weighs them. docs/predict.md has how it was made and how often it is right.
+model, whose fit is at the end of this file, weighs them. docs/predict.md has how it was made and how often it is
+right.
 """
 
 from __future__ import annotations
@@ -14,7 +15,6 @@ from itertools import combinations
 import numpy as np
 from scipy import ndimage
 
-from pkdr_monai.data import likeness_fit as fit
 from pkdr_monai.data.geometry import voxel_sizes
 from pkdr_monai.modalities import MODALITIES
 
@@ -108,7 +108,7 @@ def log_odds(features: np.ndarray) -> dict[str, float]:
     Args:
         features: as :func:`image_features` returns them, ``(12,)``.
     """
-    scores = _standard(features) @ np.array(fit.WEIGHTS) + np.array(fit.BIAS)
+    scores = _standard(features) @ np.array(WEIGHTS) + np.array(BIAS)
     scores -= scores.max()
     scores -= np.log(np.exp(scores).sum())
     return dict(zip(MODALITIES, map(float, scores), strict=True))
@@ -160,16 +160,45 @@ def _gain(odds: Mapping[str, Mapping[str, float]], one: str, other: str) -> floa
 def _reason(features: np.ndarray, given: str, like: str) -> str:
     """Name the feature that favours most the one modality against the other."""
     places = {modality: place for place, modality in enumerate(MODALITIES)}
-    weights = np.array(fit.WEIGHTS)
-    usual = squeeze(np.array(fit.USUAL))
+    weights = np.array(WEIGHTS)
+    usual = squeeze(np.array(USUAL))
     middle = (usual[places[given]] + usual[places[like]]) / 2
-    said = (squeeze(features) - middle) / np.array(fit.SCALE) * (weights[:, places[like]] - weights[:, places[given]])
+    said = (squeeze(features) - middle) / np.array(SCALE) * (weights[:, places[like]] - weights[:, places[given]])
     place = int(np.argmax(said))
-    value, expected = features[place], [fit.USUAL[places[modality]][place] for modality in (given, like)]
+    value, expected = features[place], [USUAL[places[modality]][place] for modality in (given, like)]
     where = f"{abs(value):.1f} interquartile ranges {'above' if value >= 0 else 'below'} its median"
     return f"{list(FEATURES.values())[place]} {where} (usual: {given} {expected[0]:+.1f}, {like} {expected[1]:+.1f})"
 
 
 def _standard(features: np.ndarray) -> np.ndarray:
-    standard: np.ndarray = (squeeze(features) - np.array(fit.CENTRE)) / np.array(fit.SCALE)
+    standard: np.ndarray = (squeeze(features) - np.array(CENTRE)) / np.array(SCALE)
     return standard
+
+
+# The fit, as ``python -m experiments.modality_likeness`` writes it. CENTRE and SCALE standardise the twelve features,
+# WEIGHTS (12, 4) and BIAS (4,) make log odds of T1, T1ce, T2 and FLAIR of them. USUAL (4, 12) holds the features'
+# medians over twelve cases of BraTS 2018, to say them.
+
+CENTRE = [-1.0368, -0.8467, -0.6916, 0.7061, 1.2432, 1.4529, -0.3074, 0.0444, -0.8767, 1.1448, 0.0151, 0.2173]
+SCALE = [0.2903, 0.2488, 0.1805, 0.165, 0.3724, 0.4384, 0.3978, 0.1012, 0.2498, 0.3754, 0.2629, 0.3684]
+WEIGHTS = [
+    [-0.414, 0.385, -0.1881, 0.2171],
+    [-0.094, 0.5717, -0.8016, 0.3239],
+    [0.5435, 0.4051, -0.1233, -0.8253],
+    [1.0781, -0.0857, -0.0688, -0.9236],
+    [-0.5936, 0.5369, 0.1693, -0.1125],
+    [-1.5374, 1.7357, 0.0085, -0.2068],
+    [0.0338, -0.2042, 0.411, -0.2406],
+    [1.3278, 0.3837, -1.4147, -0.2967],
+    [0.3534, -0.4382, 1.6708, -1.586],
+    [-1.3033, -0.6524, 0.624, 1.3318],
+    [0.1324, 1.1775, -1.513, 0.2032],
+    [-0.3365, -0.8291, -0.2006, 1.3662],
+]
+BIAS = [-0.8949, 1.2413, -1.272, 0.9257]
+USUAL = [
+    [-2.081, -1.638, -1.2365, 0.776, 1.2663, 1.6281, -0.7416, 0.2074, -1.6044, 1.0339, 0.343, -0.0912],
+    [-2.4083, -1.6029, -1.1311, 0.8835, 3.0259, 4.9875, -0.3423, 0.1, -1.768, 1.8243, 0.1993, -0.0922],
+    [-1.3991, -0.8079, -0.6424, 1.6883, 3.6906, 4.494, 0.1316, -0.0981, -0.7429, 3.9365, -0.3438, 0.8756],
+    [-2.7292, -2.0281, -1.4281, 1.2248, 3.6156, 4.8665, -0.4226, 0.0, -2.2576, 3.8771, -0.0566, 0.4961],
+]
