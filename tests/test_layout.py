@@ -14,7 +14,8 @@ PACKAGE = ROOT / "pkdr_monai"
 LAYERS = [  # each imports from those above it, never from its own or a later one
     {"errors", "losses", "metrics", "system", "federated"},
     {"arguments", "drawing", "files", "modalities", "regions", "workflow"},
-    {"networks", "phantom", "runs", "terminal"},
+    {"phantom", "runs", "terminal"},
+    {"networks"},
     {"baselines", "data", "handlers", "regularizers"},
     {"caching", "inference", "reporting", "studies"},
     {"packaging", "prepare", "scoring"},

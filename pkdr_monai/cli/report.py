@@ -32,7 +32,7 @@ def report(
         data_list_file: its data list; without one the folder is searched.
         predictions: folder of segmentations to show; without one the run's network segments the cases that are shown.
         cases: names of cases to show beside the five worst, with commas between them.
-        config_file: inference.json and overlays, with commas between them, for a network that is not the default.
+        config_file: inference.json and overlays, with commas between them, for another preprocessing or window.
         label_scheme: scheme of the segmentations' labels, where it is not that of the data set.
     """
     from pkdr_monai.reporting import write_report

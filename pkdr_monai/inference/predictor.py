@@ -11,16 +11,13 @@ import torch
 from monai.data import MetaTensor
 from monai.inferers import SlidingWindowInferer
 from monai.transforms import Compose, Invertd
-from torch import nn
 
 from pkdr_monai.data.geometry import require_geometry
 from pkdr_monai.data.preprocessing import IMAGE, preprocessing
-from pkdr_monai.errors import InputError
-from pkdr_monai.files import file_hash
 from pkdr_monai.inference.backends import Backend, Engine, TorchBackend, open_export
 from pkdr_monai.inference.scans import Scan
 from pkdr_monai.modalities import channel_indices
-from pkdr_monai.networks import build_network, load_weights
+from pkdr_monai.networks import load_model
 from pkdr_monai.networks.blocks import STRIDE
 from pkdr_monai.regions import check_et_rule, scheme_labels
 from pkdr_monai.runs.model_card import ModelCard
@@ -200,7 +197,7 @@ def load_predictor(card: ModelCard, engine: Engine, device: torch.device | str =
         InputError: when the weights are absent, damaged, or not those that the card describes.
     """
     if engine.path is None:
-        return Predictor(card, TorchBackend(_network(card), engine.precision, device))
+        return Predictor(card, TorchBackend(load_model(card), engine.precision, device))
     export = open_export(engine.backend, engine.path)
     return Predictor(card, _with_zeros(export, card) if card.any_subset else export)
 
@@ -236,26 +233,6 @@ def _with_zeros(export: Backend, card: ModelCard) -> Backend:
         return export(full)
 
     return run
-
-
-def _network(card: ModelCard) -> nn.Module:
-    """Return the network of a card with its weights, which have to be the ones that it describes."""
-    if card.weights is None or not card.weights.is_file():
-        raise InputError(f"there is no checkpoint at {card.weights}, which model {card.name} needs: copy it there.")
-    network = build_network(card.network)
-    channels = getattr(network, "in_channels", len(card.modalities))
-    if channels != len(card.modalities):
-        raise InputError(
-            f"{card.weights}: its card names the modalities {', '.join(card.modalities)}, but its network takes "
-            f"{channels} channels; it is the card of another checkpoint, so evaluate this one again."
-        )
-    load_weights(network, card.weights)
-    if file_hash(card.weights) != card.sha256:
-        raise InputError(
-            f"{card.weights} is not the file that its card describes (their SHA-256 differ): "
-            "copy both from one place, or evaluate the model again."
-        )
-    return network.eval()
 
 
 def _on_own_grid(data: Mapping[str, Any], transform: Compose) -> torch.Tensor:

@@ -11,6 +11,7 @@ from pkdr_monai.networks.weights import (
     describe_network,
     fold_batch_norm,
     inference_copy,
+    load_model,
     load_weights,
     read_tensors,
 )
@@ -29,6 +30,7 @@ __all__ = [
     "describe_network",
     "fold_batch_norm",
     "inference_copy",
+    "load_model",
     "load_weights",
     "read_tensors",
     "require_roi_size",

@@ -15,6 +15,8 @@ from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from pkdr_monai.errors import InputError, some
+from pkdr_monai.files import file_hash
+from pkdr_monai.runs.model_card import ModelCard
 
 __all__ = [
     "begin_from",
@@ -22,6 +24,7 @@ __all__ = [
     "describe_network",
     "fold_batch_norm",
     "inference_copy",
+    "load_model",
     "load_weights",
     "read_tensors",
 ]
@@ -150,6 +153,33 @@ def load_weights(network: Network, path: str | Path, channels: Sequence[int] | N
             )
     network.load_state_dict(state)
     return network
+
+
+def load_model(card: ModelCard) -> nn.Module:
+    """Build the network that a card describes, with the weights that it describes, in eval mode.
+
+    Args:
+        card: a card that was read from a disk, or that has weights for another reason.
+
+    Raises:
+        InputError: when there are no weights, or they or the network are not what the card says.
+    """
+    if card.weights is None or not card.weights.is_file():
+        raise InputError(f"there is no checkpoint at {card.weights}, which model {card.name} needs: copy it there.")
+    network = build_network(card.network)
+    channels = getattr(network, "in_channels", len(card.modalities))
+    if channels != len(card.modalities):
+        raise InputError(
+            f"{card.weights}: its card names the modalities {', '.join(card.modalities)}, but its network takes "
+            f"{channels} channels; it is the card of another checkpoint, so evaluate this one again."
+        )
+    load_weights(network, card.weights)
+    if file_hash(card.weights) != card.sha256:
+        raise InputError(
+            f"{card.weights} is not the file that its card describes (their SHA-256 differ): "
+            "copy both from one place, or evaluate the model again."
+        )
+    return network.eval()
 
 
 def begin_from(network: Network, path: str | Path, channels: Sequence[int] | None = None) -> Network:

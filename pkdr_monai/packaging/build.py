@@ -12,12 +12,14 @@ from typing import Any
 import pkdr_monai
 from pkdr_monai import DISCLAIMER
 from pkdr_monai.errors import InputError
-from pkdr_monai.files import file_hash, read_json
+from pkdr_monai.files import read_json, read_object
 from pkdr_monai.inference.backends import EXPORTS
 from pkdr_monai.modalities import MODALITIES, parse_modalities
+from pkdr_monai.networks import build_network, describe_network, load_model
 from pkdr_monai.packaging.archive import LARGE_FILES, large_files_page, write_archive
 from pkdr_monai.packaging.checked_exports import checked_exports
-from pkdr_monai.packaging.trained_model import TrainedModel, read_shipped_model, read_trained_model
+from pkdr_monai.runs.model_card import ModelCard
+from pkdr_monai.runs.models import read_model
 
 __all__ = ["build_bundle", "config_of", "mark_demonstration", "metadata_of", "weights_page"]
 
@@ -27,42 +29,45 @@ patients. `models/exports.json` says how far each export is from these weights."
 NAMES = dict(zip(MODALITIES, ("T1", "T1ce", "T2", "FLAIR"), strict=True))
 
 
-def config_of(config: Mapping[str, Any], model: TrainedModel) -> dict[str, Any]:
+def config_of(config: Mapping[str, Any], card: ModelCard) -> dict[str, Any]:
     """Return ``train.json`` or ``inference.json`` with the network and the settings of a trained model.
 
     Args:
         config: content of the file.
-        model: the model.
+        card: the model's card.
     """
     adapted = copy.deepcopy(dict(config))
-    adapted["modality"] = "+".join(model.modalities)
-    adapted["spacing"], adapted["roi_size"] = list(model.spacing), list(model.roi_size)
-    network = {"_target_": f"pkdr_monai.networks.{model.network}", **model.arguments}
-    if model.network == "PatchVNet" and "norm" in config["network_def"]:
-        network.setdefault("norm", "batch")  # inference.json would ask the card, which need not be this model's
-    if "available" in network:
-        network["available"] = "@modalities"
-    else:
-        network["in_channels"] = "$len(@modalities)"
-    if "init_filters" in network:
-        adapted["init_filters"] = network["init_filters"]
-        network["init_filters"] = "@init_filters"
-    adapted["network_def"] = network
+    adapted["modality"] = "+".join(card.modalities)
+    adapted["spacing"], adapted["roi_size"] = list(card.spacing), list(card.roi_size)
+    adapted["network_def"] = _linked(describe_network(build_network(card.network)), adapted)
     return adapted
 
 
-def metadata_of(metadata: Mapping[str, Any], model: TrainedModel, demonstration: bool) -> dict[str, Any]:
+def _linked(network: Mapping[str, Any], config: dict[str, Any]) -> dict[str, Any]:
+    """Return a network's description in which channels and filters are those of the config's own settings."""
+    linked = {name: _linked(part, config) if isinstance(part, Mapping) else part for name, part in network.items()}
+    if "available" in linked:
+        linked["available"] = "@modalities"
+    if "in_channels" in linked:
+        linked["in_channels"] = "$len(@modalities)"
+    if "init_filters" in linked:
+        config["init_filters"] = linked["init_filters"]
+        linked["init_filters"] = "@init_filters"
+    return linked
+
+
+def metadata_of(metadata: Mapping[str, Any], card: ModelCard, demonstration: bool) -> dict[str, Any]:
     """Return ``metadata.json`` with the channels of a trained model, and marked where it is a demonstration.
 
     Args:
         metadata: content of the file.
-        model: the model.
+        card: the model's card.
         demonstration: say wherever it is read that the weights were trained on synthetic data.
     """
     adapted = copy.deepcopy(dict(metadata))
     image = adapted["network_data_format"]["inputs"]["image"]
-    image["num_channels"] = len(model.modalities)
-    image["channel_def"] = {str(number): NAMES[modality] for number, modality in enumerate(model.modalities)}
+    image["num_channels"] = len(card.modalities)
+    image["channel_def"] = {str(number): NAMES[modality] for number, modality in enumerate(card.modalities)}
     if demonstration:
         adapted["name"] = f"{adapted['name']}: demonstration on synthetic data"
         adapted["description"] = f"{DEMONSTRATION} {adapted['description']}"
@@ -81,27 +86,28 @@ def mark_demonstration(page: str) -> str:
     return f"> **{DEMONSTRATION}**\n> {DISCLAIMER}\n\n{page}"
 
 
-def weights_page(model: TrainedModel, weights_hash: str) -> str:
+def weights_page(card: ModelCard, record: Mapping[str, Any]) -> str:
     """Return ``docs/weights.md``: where the weights of the bundle come from.
 
     Args:
-        model: the model.
-        weights_hash: SHA-256 of its ``model.pt``.
+        card: the model's card, as it was read from a disk.
+        record: content of its run's ``run.json``.
     """
-    record = model.record
+    network = load_model(card)
+    name = type(network).__name__
     data, best, environment = (record.get(name) or {} for name in ("data_list", "best", "environment"))
     cases = ", ".join(f"{part} {count}" for part, count in data.get("cases", {}).items())
     rows = {
-        "run": f"{record['settings'].get('run_name', 'unnamed')}, {record.get('status', 'unknown status')}",
-        "sees": ", ".join(NAMES[modality] for modality in model.modalities),
-        "network": f"{model.network}, {sum(parameter.numel() for parameter in model.load().parameters())} parameters",
-        "voxels": " x ".join(f"{step:g}" for step in model.spacing) + " mm",
-        "window": " x ".join(map(str, model.roi_size)) + " voxels",
+        "run": f"{card.name}, {record.get('status', 'unknown status')}",
+        "sees": ", ".join(NAMES[modality] for modality in card.modalities),
+        "network": f"{name}, {sum(parameter.numel() for parameter in network.parameters())} parameters",
+        "voxels": " x ".join(f"{step:g}" for step in card.spacing) + " mm",
+        "window": " x ".join(map(str, card.roi_size)) + " voxels",
         "data list": f"{data.get('name', 'unknown')} (hash {str(data.get('hash'))[:12]}); {cases}",
         "epochs": f"{record.get('epoch', 'unknown')} of {record.get('max_epochs', 'unknown')}",
         "chosen by": f"{best['metric']} {best['value']:.4f} in epoch {best['epoch']}" if best else "no validation",
         "trained with": ", ".join(f"{name} {environment[name]}" for name in ("torch", "monai") if name in environment),
-        "SHA-256 of model.pt": weights_hash,
+        "SHA-256 of model.pt": card.sha256,
     }
     table = "\n".join(f"| {name} | {value} |" for name, value in rows.items())
     return f"# Weights\n\n| | |\n|---|---|\n{table}\n\n{CAUTION}\n\n{DISCLAIMER}\n"
@@ -155,17 +161,18 @@ def build_bundle(
         raise InputError("a training's modalities are its own: --modality is for the weights that come along.")
     files = _source(Path(source)) | _package()
     if run is not None:
-        model = read_trained_model(run)
-        files |= _adapted(Path(source), model, demonstration)
+        record, card = read_object(Path(run) / "run.json"), read_model(Path(run) / "models" / "model.pt")
+        files |= _adapted(Path(source), card, record, demonstration)
         config, metadata = (json.loads(_bytes(files[f"configs/{part}.json"])) for part in ("inference", "metadata"))
-        record = checked_exports(model, metadata, config, check_shape, log)
-        weights = _weights(model, record)
+        weights = _weights(card, checked_exports(card, metadata, config, check_shape, log))
         files = {path: content for path, content in files.items() if not path.startswith("models/")}
         files |= weights if weights_url is None else _hosted(weights, weights_url, log)
-    elif (shipped := read_shipped_model(Path(source) / "models")) is not None:
-        shipped = shipped.seeing(parse_modalities(modality)) if modality else shipped
-        files |= _configs(Path(source), shipped, demonstration=False)
-        files |= {f"models/{name}": shipped.folder / name for name in ("model.pt", "model.json")}
+    elif (Path(source) / "models" / "model.json").is_file():
+        card = read_model(Path(source) / "models" / "model.pt")
+        card = card.seeing(parse_modalities(modality)) if modality else card
+        load_model(card)
+        files |= _configs(Path(source), card, demonstration=False)
+        files |= {f"models/{name}": Path(source) / "models" / name for name in ("model.pt", "model.json")}
     write_archive(output, {f"{name}/{path}": content for path, content in files.items()})
 
 
@@ -184,31 +191,31 @@ def _package() -> Content:
     return {path.relative_to(PACKAGE.parent).as_posix(): path for path in found}
 
 
-def _adapted(source: Path, model: TrainedModel, demonstration: bool) -> Content:
+def _adapted(source: Path, card: ModelCard, record: Mapping[str, Any], demonstration: bool) -> Content:
     """Return the configs, the metadata and the pages for a model."""
-    files = _configs(source, model, demonstration)
-    pages = {"docs/weights.md": weights_page(model, file_hash(model.weights))}
+    files = _configs(source, card, demonstration)
+    pages = {"docs/weights.md": weights_page(card, record)}
     if demonstration:
         pages["docs/README.md"] = (source / "docs" / "README.md").read_text(encoding="utf-8")
         pages = {path: mark_demonstration(page) for path, page in pages.items()}
     return files | {path: page.encode() for path, page in pages.items()}
 
 
-def _configs(source: Path, model: TrainedModel, demonstration: bool) -> Content:
+def _configs(source: Path, card: ModelCard, demonstration: bool) -> Content:
     """Return the configs and the metadata for a model."""
     files: Content = {
-        f"configs/{part}.json": _json(config_of(read_json(source / "configs" / f"{part}.json"), model))
+        f"configs/{part}.json": _json(config_of(read_json(source / "configs" / f"{part}.json"), card))
         for part in ("train", "inference")
     }
     metadata = read_json(source / "configs" / "metadata.json")
-    return files | {"configs/metadata.json": _json(metadata_of(metadata, model, demonstration))}
+    return files | {"configs/metadata.json": _json(metadata_of(metadata, card, demonstration))}
 
 
-def _weights(model: TrainedModel, record: dict[str, Any]) -> Content:
+def _weights(card: ModelCard, exports: Mapping[str, Any]) -> Content:
     """Return the weights, the exports that are offered, and what describes them."""
-    offered = [name for entry in record["exports"] if entry["offered"] for name in entry["sha256"]]
-    names = ["model.pt", EXPORTS, *offered, *(["model.json"] if (model.folder / "model.json").is_file() else [])]
-    return {f"models/{name}": model.folder / name for name in names}
+    offered = [name for entry in exports["exports"] if entry["offered"] for name in entry["sha256"]]
+    folder = Path(str(card.weights)).parent
+    return {f"models/{name}": folder / name for name in ("model.pt", "model.json", EXPORTS, *offered)}
 
 
 def _hosted(weights: Content, url: str, log: Callable[[str], None]) -> Content:

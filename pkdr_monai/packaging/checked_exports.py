@@ -23,6 +23,7 @@ from torch import Tensor, nn
 from pkdr_monai.data import inference_items
 from pkdr_monai.files import content_hash, file_hash, read_object, write_json
 from pkdr_monai.inference.backends import EXPORTS, Engine, TorchBackend, open_export, resolve_precision
+from pkdr_monai.networks import load_model
 from pkdr_monai.packaging.exports import (
     BACKENDS,
     export_onnx,
@@ -30,9 +31,9 @@ from pkdr_monai.packaging.exports import (
     export_torchscript,
     missing_packages,
 )
-from pkdr_monai.packaging.trained_model import TrainedModel
 from pkdr_monai.phantom import write_cohort
 from pkdr_monai.regions import REGIONS
+from pkdr_monai.runs.model_card import ModelCard
 from pkdr_monai.runs.record import environment
 
 __all__ = ["BOUNDS", "MAX_LOGIT_DIFFERENCE", "Comparison", "checked_exports", "compare"]
@@ -138,7 +139,7 @@ FIELD_OF_VIEW = 240.0  # millimetres along the first axis of a BraTS volume
 
 
 def checked_exports(
-    model: TrainedModel,
+    card: ModelCard,
     metadata: Mapping[str, Any],
     config: Mapping[str, Any],
     shape: Sequence[int] = (240, 240, 155),
@@ -150,7 +151,7 @@ def checked_exports(
     metadata have changed, when a file is not the one that was checked, or when a backend has been installed since.
 
     Args:
-        model: the model.
+        card: the model's card, as it was read from a disk.
         metadata: content of the bundle's ``metadata.json``; it goes into the TorchScript file.
         config: content of the bundle's ``inference.json``, by which the volume is prepared and segmented.
         shape: voxels of the synthetic volume on which they are compared.
@@ -162,21 +163,21 @@ def checked_exports(
         PyTorch in float32, ``"offered"`` and, where it is not, the ``"reason"``; the ``"bounds"``, the ``"volume"`` and
         the ``"environment"``.
     """
-    identity = {"model": "model.pt", "sha256": file_hash(model.weights), "metadata_hash": content_hash(metadata)}
-    path = model.folder / EXPORTS
+    network, folder = load_model(card), Path(str(card.weights)).parent
+    identity = {"model": "model.pt", "sha256": card.sha256, "metadata_hash": content_hash(metadata)}
+    path = folder / EXPORTS
     if path.is_file():
         record = read_object(path)
-        if _is_current(record, identity, model.folder):
+        if _is_current(record, identity, folder):
             log(f"exports: those of {path}, whose weights are the same")
             return record
-    image = _volume(model.modalities, config, shape)
-    network = model.load()
-    _export(network, model.folder, metadata, config)
-    engines = {str(engine): _open(engine, network, model.folder) for engine in ENGINES if _hindrance(engine) is None}
-    found = compare(network, engines, image, model.roi_size, config["overlap"])
+    image = _volume(card.modalities, config, shape)
+    _export(network, folder, metadata, config)
+    engines = {str(engine): _open(engine, network, folder) for engine in ENGINES if _hindrance(engine) is None}
+    found = compare(network, engines, image, card.roi_size, config["overlap"])
     record = {
         **identity,
-        "exports": [_entry(engine, model.folder, found.get(str(engine))) for engine in ENGINES],
+        "exports": [_entry(engine, folder, found.get(str(engine))) for engine in ENGINES],
         "bounds": BOUNDS,
         "volume": {"content": "synthetic", "shape": list(shape), "preprocessed": list(image.shape[2:])},
         "environment": environment(CPU),

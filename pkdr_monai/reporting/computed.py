@@ -18,14 +18,11 @@ from monai.transforms import Compose, Invertd
 from pkdr_monai.data import training_items
 from pkdr_monai.data.cases import Case
 from pkdr_monai.data.entries import entry_of
-from pkdr_monai.errors import InputError
 from pkdr_monai.metrics import HD95Metric
-from pkdr_monai.networks import load_weights
-from pkdr_monai.networks.weights import read_tensors
+from pkdr_monai.networks import load_model
 from pkdr_monai.regions import REGIONS
-from pkdr_monai.reporting.run import Run
 from pkdr_monai.reporting.scans import Predicted, Scan, canonical
-from pkdr_monai.runs.record import recorded_input
+from pkdr_monai.runs.models import read_model
 from pkdr_monai.workflow import find_configs
 
 __all__ = ["BINS", "Calibration", "Recompute", "Reliability", "dice", "hd95"]
@@ -139,27 +136,27 @@ def _reliability(probability: np.ndarray, truth: np.ndarray, voxels: np.ndarray)
 class Recompute:
     """A run's own network, ready to segment cases as the bundle's inference does.
 
-    Preprocessing, window and network are those of inference.json. The run's record gives modalities, spacing and
-    window, its weights the number of filters; what else differs, such as another network, has to be said by overlays.
+    Network, modalities, spacing and window are those of the model's card, all else that of inference.json.
 
     Args:
-        run: a training run, with its record and its weights.
+        weights: the run's ``model.pt``, with its card beside it.
         config_files: inference.json and overlays on it; empty for the inference.json that comes with the package.
 
     Raises:
-        InputError: when the run has no record, or its weights do not fit the network.
+        InputError: when the weights have no card, or are not those of their card.
     """
 
-    def __init__(self, run: Run, config_files: Sequence[str | Path] = ()) -> None:
-        self.modalities, spacing, roi_size = recorded_input(run.folder / "run.json", run.settings)
+    def __init__(self, weights: Path, config_files: Sequence[str | Path] = ()) -> None:
+        card = read_model(weights)
+        self.modalities = card.modalities
         parser = ConfigParser()
         parser.read_config([str(path) for path in config_files or [find_configs() / "inference.json"]])
-        parser.update({"modality": "+".join(self.modalities), "spacing": spacing, "roi_size": roi_size})
-        parser.update(_network_overrides(run, parser))
+        spacing, roi_size = list(card.spacing), list(card.roi_size)
+        parser.update({"modality": "+".join(card.modalities), "spacing": spacing, "roi_size": roi_size})
         self.device: torch.device = parser.get_parsed_content("device")
         self.preprocessing: Compose = parser.get_parsed_content("preprocessing")
         self.inferer: Any = parser.get_parsed_content("inferer")
-        self.network = load_weights(parser.get_parsed_content("network"), run.weights).eval()
+        self.network = load_model(card).to(memory_format=torch.channels_last_3d).to(self.device)  # type: ignore[call-overload]
         self.invert = Invertd("pred", self.preprocessing, orig_keys="image", nearest_interp=False)
 
     def __call__(self, case: Case, folder: Path, label_scheme: str) -> Predicted:
@@ -180,21 +177,3 @@ class Recompute:
         voxels, affine = canonical(whole.as_tensor().movedim(0, -1).numpy(), whole.affine.numpy())
         probabilities = voxels.transpose(3, 0, 1, 2)
         return Predicted(probabilities > 0.5, affine, probabilities)
-
-
-def _network_overrides(run: Run, parser: ConfigParser) -> dict[str, Any]:
-    """Return what the record and the weights say about the network."""
-    overrides: dict[str, Any] = {"checkpoint": str(run.weights)}
-    configured = str(parser["network_def"]["_target_"]).rpartition(".")[2]
-    if configured != run.settings.get("network", configured):
-        raise InputError(
-            f"the run's network is a {run.settings['network']}, {configured} is configured: name the "
-            "configs with --config_file inference.json,OVERLAY, or a folder of segmentations with --predictions."
-        )
-    weights = read_tensors(run.weights)
-    filters = [value.shape[0] for name, value in weights.items() if name.endswith("stem.0.weight")]
-    if filters:
-        overrides["init_filters"] = int(filters[0])
-    if any(name.startswith("patch_head.") for name in weights):  # a teacher's
-        overrides["network_def#patch_head"] = True
-    return overrides

@@ -92,7 +92,7 @@ def open_sources(
         return Sources(cohort, _modalities(run), lambda case: None)
     from pkdr_monai.reporting.computed import Recompute  # here, because it loads torch and MONAI
 
-    network = Recompute(run, config_files)
+    network = Recompute(run.weights, config_files)
     return Sources(cohort, network.modalities, lambda case: network(case, cohort.folder, cohort.label_scheme))
 
 

@@ -2,7 +2,7 @@
 
 from pkdr_monai.runs.model_card import ModelCard, card_path
 from pkdr_monai.runs.models import choose_models, find_models, read_model
-from pkdr_monai.runs.record import duration, environment, recorded_input
+from pkdr_monai.runs.record import duration, environment
 from pkdr_monai.runs.tables import read_history, read_table, write_history
 
 __all__ = [
@@ -15,6 +15,5 @@ __all__ = [
     "read_history",
     "read_model",
     "read_table",
-    "recorded_input",
     "write_history",
 ]

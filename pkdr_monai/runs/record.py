@@ -1,21 +1,17 @@
-"""What ``run.json`` says of a run: on what it ran, what its network sees, and how long it took."""
+"""What ``run.json`` says of a run: on what it ran, and how long it took."""
 
 from __future__ import annotations
 
 import platform
-from collections.abc import Mapping
 from importlib import metadata
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pkdr_monai
-from pkdr_monai.errors import InputError
-from pkdr_monai.modalities import parse_modalities
 
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["duration", "environment", "recorded_input"]
+__all__ = ["duration", "environment"]
 
 PACKAGES = ("torch", "monai", "pytorch-ignite", "nibabel", "numpy")
 
@@ -35,28 +31,6 @@ def environment(device: torch.device) -> dict[str, Any]:
         "threads": torch.get_num_threads(),
         "processes": idist.get_world_size(),
     }
-
-
-def recorded_input(path: Path, settings: Mapping[str, Any]) -> tuple[tuple[str, ...], list[float], list[int]]:
-    """Return what a record says of a network's input: modalities, spacing in mm, and window in voxels.
-
-    They go into a MONAI config, which would run text as code: so they are numbers and names, whoever wrote the record.
-
-    Args:
-        path: the record, for the message.
-        settings: its settings.
-
-    Raises:
-        InputError: when one is absent, or is not what it should be.
-    """
-    missing = [name for name in ("modalities", "spacing", "roi_size") if name not in settings]
-    if missing:
-        raise InputError(f"{path} does not tell {', '.join(missing)}: name the folder of a training.")
-    try:
-        spacing, roi_size = [float(side) for side in settings["spacing"]], [int(side) for side in settings["roi_size"]]
-        return parse_modalities(settings["modalities"]), spacing, roi_size
-    except (TypeError, ValueError) as error:
-        raise InputError(f"{path} does not tell what the network sees ({error}). Copy the run again.") from error
 
 
 def duration(seconds: float) -> str:

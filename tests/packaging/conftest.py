@@ -9,15 +9,24 @@ from typing import Any
 
 import pytest
 import torch
+from torch import nn
 
-from pkdr_monai.networks import PatchVNet
+from pkdr_monai.networks import PatchVNet, describe_network
 from pkdr_monai.packaging import build_bundle, exports
 from pkdr_monai.packaging.archive import unpack_archive
+from pkdr_monai.runs.model_card import ModelCard
 
 SOURCE = Path(__file__).resolve().parents[2] / "bundle"
 NAME = "pkdr_test"
 CHECK_SHAPE = (40, 40, 32)
 ABSENT = {"onnx": ("a_package_that_is_nowhere",), "openvino": ("a_package_that_is_nowhere",)}
+
+
+def write_card(run: Path, network: nn.Module, modalities: tuple[str, ...]) -> None:
+    """Write the card of a run's weights, as a training does."""
+    description, name = describe_network(network), "pkdr_" + "_".join(modalities)
+    card = ModelCard(name, modalities, description, spacing=(6.0, 6.0, 6.0), roi_size=(32, 32, 32))
+    card.with_weights(run / "models" / "model.pt").write()
 
 
 def write_run(folder: Path, modalities: tuple[str, ...] = ("t2",), **arguments: Any) -> Path:
@@ -26,13 +35,8 @@ def write_run(folder: Path, modalities: tuple[str, ...] = ("t2",), **arguments: 
     network = PatchVNet(len(modalities), init_filters=2, **arguments)
     (folder / "models").mkdir(parents=True)
     torch.save(network.state_dict(), folder / "models" / "model.pt")
-    settings = {
-        "run_name": "pkdr_" + "_".join(modalities),
-        "modalities": list(modalities),
-        "spacing": [6.0, 6.0, 6.0],
-        "roi_size": [32, 32, 32],
-        "network": "PatchVNet",
-    }
+    write_card(folder, network, modalities)
+    settings = {"run_name": "pkdr_" + "_".join(modalities)}
     best = {"metric": "val_mean_dice", "value": 0.5, "epoch": 3}
     record = {"status": "finished", "settings": settings, "epoch": 4, "max_epochs": 4, "best": best}
     (folder / "run.json").write_text(json.dumps(record))

@@ -7,13 +7,19 @@ import zipfile
 from pathlib import Path
 
 import pytest
+import torch
+from monai.bundle import ConfigParser
+from torch import nn
 
 import pkdr_monai
+from pkdr_monai.baselines import UHVED, ClassesToRegions
 from pkdr_monai.errors import InputError
 from pkdr_monai.files import file_hash
-from pkdr_monai.packaging import build_bundle
+from pkdr_monai.networks import MonaiVNet, PatchVNet
+from pkdr_monai.packaging import build_bundle, verify_bundle
+from pkdr_monai.regularizers import BoundaryVNet
 
-from .conftest import CHECK_SHAPE, NAME, SOURCE
+from .conftest import CHECK_SHAPE, NAME, SOURCE, write_card
 
 
 def _names(path: Path) -> set[str]:
@@ -30,6 +36,7 @@ def test_it_holds_configs_code_licences_weights_and_exports(zipped: Path) -> Non
     names = _names(zipped)
     assert {"LICENSE", "docs/data_license.txt", "docs/README.md", "configs/train.json", "configs/logging.conf"} <= names
     assert {name for name in names if name.startswith("models/")} == {
+        "models/model.json",
         "models/model.pt",
         "models/model.ts",
         "models/exports.json",
@@ -85,17 +92,47 @@ def test_hosted_weights_are_named_and_left_out(run: Path, tmp_path: Path, torchs
     lines: list[str] = []
     url = "https://example.org/w"
     build_bundle(tmp_path / "a.zip", NAME, SOURCE, run, False, url, CHECK_SHAPE, lines.append)
-    assert {name for name in _names(tmp_path / "a.zip") if name.startswith("models/")} == {"models/exports.json"}
+    assert {name for name in _names(tmp_path / "a.zip") if name.startswith("models/")} == {
+        "models/exports.json",
+        "models/model.json",
+    }
     page = _read(tmp_path / "a.zip", "large_files.yml")
     assert "https://example.org/w/model.pt" in page
     assert "https://example.org/w/model.ts" in page
     assert lines[-1] == f"upload {run / 'models' / 'model.ts'} to {url}"
 
 
-def test_the_description_of_the_weights_comes_along(run: Path, tmp_path: Path, torchscript_alone: None) -> None:
-    (run / "models" / "model.json").write_text(json.dumps({"sha256": file_hash(run / "models" / "model.pt")}))
+@pytest.mark.parametrize(
+    "network",
+    [
+        PatchVNet(1, init_filters=2, patch_head=True),
+        pytest.param(MonaiVNet(1), marks=pytest.mark.slow),
+        BoundaryVNet(1, init_filters=2),
+        UHVED(["t2"], init_filters=2),
+        ClassesToRegions(PatchVNet(1, out_channels=4, init_filters=2)),
+    ],
+    ids=lambda network: type(network).__name__,
+)
+def test_every_network_that_has_a_card_can_be_bundled(
+    network: nn.Module, run: Path, tmp_path: Path, torchscript_alone: None
+) -> None:
+    torch.save(network.state_dict(), run / "models" / "model.pt")
+    write_card(run, network, ("t2",))
     build_bundle(tmp_path / "a.zip", NAME, SOURCE, run, check_shape=CHECK_SHAPE)
-    assert "models/model.json" in _names(tmp_path / "a.zip")
+    verify_bundle(tmp_path / "a.zip")
+    exports = json.loads(_read(tmp_path / "a.zip", "models/exports.json"))["exports"]
+    assert exports[0]["offered"], exports[0]["reason"]
+    built = ConfigParser(json.loads(_read(tmp_path / "a.zip", "configs/inference.json")))
+    assert built.get_parsed_content("network_def").state_dict().keys() == network.state_dict().keys()
+
+
+def test_a_run_without_a_card_or_with_that_of_other_weights_makes_no_bundle(run: Path, tmp_path: Path) -> None:
+    torch.save(PatchVNet(1, init_filters=2).state_dict(), run / "models" / "model.pt")
+    with pytest.raises(InputError, match="is not the file that its card describes"):
+        build_bundle(tmp_path / "a.zip", NAME, SOURCE, run)
+    (run / "models" / "model.json").unlink()
+    with pytest.raises(InputError, match=r"has no model\.json beside it"):
+        build_bundle(tmp_path / "a.zip", NAME, SOURCE, run)
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from pkdr_monai.inference.backends import Engine
 from pkdr_monai.packaging import checked_exports as module
 from pkdr_monai.packaging.build import config_of
 from pkdr_monai.packaging.checked_exports import checked_exports
-from pkdr_monai.packaging.trained_model import read_trained_model
+from pkdr_monai.runs.models import read_model
 
 from .conftest import CHECK_SHAPE, SOURCE
 
@@ -22,7 +22,7 @@ CONFIG = json.loads((SOURCE / "configs" / "inference.json").read_text())
 
 
 def _export(run: Path, version: str = "1") -> tuple[dict, list[str]]:
-    model, lines = read_trained_model(run), []
+    model, lines = read_model(run), []
     return checked_exports(model, {"version": version}, config_of(CONFIG, model), CHECK_SHAPE, lines.append), lines
 
 
@@ -56,6 +56,7 @@ def _other_weights(run: Path) -> None:
     torch.save(
         {name: value * 1 + (value.is_floating_point() * 0.1) for name, value in state.items()}, run / "models/model.pt"
     )
+    read_model(run).with_weights(run / "models" / "model.pt").write()
 
 
 def _other_export(run: Path) -> None:

@@ -11,9 +11,11 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
-from pkdr_monai.networks import PatchVNet
+from pkdr_monai.networks import PatchVNet, describe_network
 from pkdr_monai.reporting.scans import Predicted, Scan
+from pkdr_monai.runs.model_card import ModelCard
 from tests.conftest import AFFINE, BROWSERS, save, volumes
 
 SETTINGS = {"run_name": "tiny_t2", "modalities": ["t2"], "spacing": [8, 8, 8], "roi_size": [16, 16, 16], "seed": 0}
@@ -25,6 +27,13 @@ def write_scores(folder: Path, file: str, scores: dict[str, Sequence[float]]) ->
     folder.mkdir(parents=True, exist_ok=True)
     rows = [f"{case}/{case}_t2.nii.gz,{','.join(map(str, (*row, np.mean(row))))}" for case, row in scores.items()]
     (folder / file).write_text("\n".join(["filename,class0,class1,class2,mean", *rows]) + "\n")
+
+
+def save_model(run: Path, network: nn.Module, modalities: tuple[str, ...]) -> None:
+    """Write weights and card as a training does."""
+    torch.save(network.state_dict(), run / "models" / "model.pt")
+    card = ModelCard("tiny", modalities, describe_network(network), spacing=(8, 8, 8), roi_size=(16, 16, 16))
+    card.with_weights(run / "models" / "model.pt").write()
 
 
 @pytest.fixture
@@ -46,7 +55,7 @@ def make_run(tmp_path: Path) -> Callable[..., Path]:
         if weights:
             (run / "models").mkdir()
             torch.manual_seed(0)
-            torch.save(PatchVNet(1, init_filters=2).state_dict(), run / "models" / "model.pt")
+            save_model(run, PatchVNet(1, init_filters=2), ("t2",))
         return run
 
     return make

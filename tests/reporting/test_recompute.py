@@ -1,23 +1,24 @@
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 
+from pkdr_monai.baselines import UHVED, ClassesToRegions
 from pkdr_monai.data import find_cases
 from pkdr_monai.errors import InputError
-from pkdr_monai.networks import PatchVNet
+from pkdr_monai.networks import MonaiVNet, PatchVNet
+from pkdr_monai.regularizers import BoundaryVNet
 from pkdr_monai.reporting.computed import Recompute
-from pkdr_monai.reporting.run import read_run
 from tests.conftest import SHAPE
+
+from .conftest import save_model
 
 
 def test_the_runs_own_network_segments_a_case_on_its_own_grid(make_run: Callable[..., Path], cohort: Path) -> None:
-    network = Recompute(read_run(make_run(weights=True)))
+    network = Recompute(make_run(weights=True) / "models" / "model.pt")
     assert network.modalities == ("t2",)
     predicted = network(find_cases(cohort).cases[0], cohort, "brats2018")
     assert predicted.probabilities is not None
@@ -26,28 +27,28 @@ def test_the_runs_own_network_segments_a_case_on_its_own_grid(make_run: Callable
     assert 0 < float(predicted.probabilities.max()) <= 1
 
 
-def test_a_teacher_brings_its_patch_head(make_run: Callable[..., Path]) -> None:
+@pytest.mark.parametrize(
+    "build",
+    [
+        lambda: PatchVNet(1, init_filters=2, patch_head=True),
+        pytest.param(lambda: MonaiVNet(1), marks=pytest.mark.slow),
+        lambda: BoundaryVNet(1, init_filters=2),
+        lambda: UHVED(["t2"], init_filters=2),
+        lambda: ClassesToRegions(PatchVNet(1, out_channels=4, init_filters=2)),
+    ],
+    ids=["teacher", "monai_vnet", "boundary", "uhved", "softmax"],
+)
+def test_any_network_is_known_by_its_card_and_needs_no_option(
+    build: Callable, make_run: Callable[..., Path], cohort: Path
+) -> None:
+    folder, network = make_run(weights=True), build()
+    save_model(folder, network, ("t2",))
+    predicted = Recompute(folder / "models" / "model.pt")(find_cases(cohort).cases[0], cohort, "brats2018")
+    assert predicted.regions.shape == (3, *SHAPE)
+
+
+def test_weights_without_a_card_are_refused(make_run: Callable[..., Path]) -> None:
     folder = make_run(weights=True)
-    record = json.loads((folder / "run.json").read_text())
-    record["settings"]["modalities"] = ["t1", "t1ce", "t2", "flair"]
-    (folder / "run.json").write_text(json.dumps(record))
-    torch.save(PatchVNet(4, init_filters=3, patch_head=True).state_dict(), folder / "models" / "model.pt")
-    network = Recompute(read_run(folder)).network
-    assert network.stem[0].weight.shape[:2] == (3, 4)
-    assert network.patch_head is not None
-
-
-def test_another_network_has_to_be_configured(make_run: Callable[..., Path]) -> None:
-    folder = make_run(weights=True)
-    record = json.loads((folder / "run.json").read_text())
-    record["settings"]["network"] = "MonaiVNet"
-    (folder / "run.json").write_text(json.dumps(record))
-    with pytest.raises(InputError, match=r"a MonaiVNet, PatchVNet is configured: name the configs with --config_file"):
-        Recompute(read_run(folder))
-
-
-def test_run_that_does_not_tell_its_spacing_is_refused(make_run: Callable[..., Path]) -> None:
-    folder = make_run(weights=True)
-    (folder / "run.json").write_text(json.dumps({"settings": {"modalities": ["t2"]}}))
-    with pytest.raises(InputError, match=r"does not tell spacing, roi_size"):
-        Recompute(read_run(folder))
+    (folder / "models" / "model.json").unlink()
+    with pytest.raises(InputError, match=r"model\.json beside it, which says what it is: evaluate it first"):
+        Recompute(folder / "models" / "model.pt")
