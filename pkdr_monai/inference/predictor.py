@@ -14,6 +14,7 @@ from monai.transforms import Compose, Invertd
 
 from pkdr_monai.data.geometry import require_geometry
 from pkdr_monai.data.preprocessing import IMAGE, preprocessing
+from pkdr_monai.errors import InputError
 from pkdr_monai.inference.backends import Backend, Engine, TorchBackend, open_export
 from pkdr_monai.inference.scans import Scan
 from pkdr_monai.modalities import channel_indices
