@@ -1,4 +1,4 @@
-"""What the command line needs besides its verbs: plans, hints, output, progress."""
+"""What the command line needs besides its commands: plans, hints, output, progress."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import fire
 
 from pkdr_monai.arguments import switch
 
-__all__ = ["Plan", "ProgressLine", "did_you_mean", "echo", "run_plan", "settle_switches", "verb"]
+__all__ = ["Plan", "ProgressLine", "command", "did_you_mean", "echo", "run_plan", "settle_switches"]
 
 fire.decorators.FIRE_METADATA = (
     "_fire_metadata"  # under its own name, fire lists it as a sub-command in every help text
@@ -25,7 +25,7 @@ PROGRESS_SECONDS = 5.0  # between two lines of progress, where there is no termi
 
 
 class Plan:
-    """A verb with its arguments, not begun: first, fire has to accept every word of the command line.
+    """A command with its arguments, not begun: first, fire has to accept every word of the command line.
 
     Fire calls a function as soon as it has the arguments, and only then complains about a word that is left over.
     """
@@ -36,13 +36,13 @@ class Plan:
 
 
 def run_plan(plan: object) -> None:
-    """Run what fire returns, when it is the plan of a verb."""
+    """Run what fire returns, when it is the plan of a command."""
     if isinstance(plan, Plan):
         plan._run()
 
 
-def verb(**parsers: Callable[[str], Any]) -> Callable[[Callable[..., None]], Callable[..., Plan]]:
-    """Make a method a verb of the command line, which fire plans and :func:`run_plan` runs.
+def command(**parsers: Callable[[str], Any]) -> Callable[[Callable[..., None]], Callable[..., Plan]]:
+    """Make a method a command of the command line, which fire plans and :func:`run_plan` runs.
 
     Args:
         parsers: what reads the arguments, by their names. Those without a parser stay text: fire itself would read the
@@ -72,7 +72,7 @@ def settle_switches(words: Sequence[str], commands: object) -> list[str]:
 
     Example:
         >>> class Commands:
-        ...     @verb(fast=switch)
+        ...     @command(fast=switch)
         ...     def predict(self, scan, fast=False): ...
         >>> settle_switches(["predict", "--fast", "scan", "--fast", "false"], Commands())
         ['predict', '--fast=True', 'scan', '--fast=false']
@@ -107,11 +107,11 @@ def _long_name(word: str, known: Sequence[str]) -> str | None:
 
 
 def did_you_mean(word: str, component: object) -> str | None:
-    """Return the option or verb that somebody may have meant by a word that fire did not know, or ``None``.
+    """Return the option or command that somebody may have meant by a word that fire did not know, or ``None``.
 
     Args:
         word: the word, such as ``"--flar"``.
-        component: what fire had found before it: a verb, its plan, or a group of verbs.
+        component: what fire had found before it: a command, its plan, or a group of commands.
 
     Example:
         >>> did_you_mean("--flar", Plan(lambda: None, ["flair", "t1"]))

@@ -3,12 +3,12 @@ from __future__ import annotations
 import pytest
 
 from pkdr_monai.cli import Commands
-from pkdr_monai.terminal import ProgressLine, run_plan, settle_switches, verb
+from pkdr_monai.terminal import ProgressLine, command, run_plan, settle_switches
 
 
 def test_verb_does_nothing_until_its_plan_is_run() -> None:
     done = []
-    plan = verb()(done.append)("word")
+    plan = command()(done.append)("word")
     assert done == []
     run_plan(plan)
     assert done == ["word"]

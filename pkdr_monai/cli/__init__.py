@@ -1,4 +1,4 @@
-"""The command ``pkdr``, one module a verb; torch and MONAI load with the verb that runs, not with its help."""
+"""The command ``pkdr``, one module a command; torch and MONAI load with the command that runs, not with its help."""
 
 from pkdr_monai.cli.commands import Commands, main
 

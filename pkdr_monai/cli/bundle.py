@@ -5,7 +5,7 @@ import shlex
 from pkdr_monai.arguments import switch, triple
 from pkdr_monai.errors import InputError
 from pkdr_monai.files import file_hash
-from pkdr_monai.terminal import echo, verb
+from pkdr_monai.terminal import command, echo
 
 __all__ = ["Bundle"]
 
@@ -22,7 +22,7 @@ class Bundle:
         pkdr bundle verify dist/pkdr_brats_mri.zip
     """
 
-    @verb(demonstration=switch, check_shape=triple(int))
+    @command(demonstration=switch, check_shape=triple(int))
     def build(
         self,
         *,
@@ -59,7 +59,7 @@ class Bundle:
             raise InputError(f"cannot write {error.filename}: {error.strerror}. Choose another --output.") from error
         echo(f"{path}: SHA-256 {file_hash(path)}. Next: pkdr bundle verify {shlex.quote(str(path))}")
 
-    @verb()
+    @command()
     def verify(self, bundle: str, *, schema: str | None = None) -> None:
         """Run the checks of MONAI's model zoo on a bundle: files, version, metadata, weights, network, TorchScript.
 

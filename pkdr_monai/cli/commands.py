@@ -99,5 +99,5 @@ def _suggest(trace: fire.trace.FireTrace) -> None:
 
 
 def _silent(result: object) -> object:
-    """Let fire show the help of a group, and nothing for a verb that is about to run."""
+    """Let fire show the help of a group, and nothing for a command that is about to run."""
     return None if isinstance(result, Plan) else result

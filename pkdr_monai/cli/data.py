@@ -12,7 +12,7 @@ from pkdr_monai.data.splits import fold_file
 from pkdr_monai.errors import InputError
 from pkdr_monai.files import read_json, write_json
 from pkdr_monai.modalities import MODALITIES, parse_modalities
-from pkdr_monai.terminal import ProgressLine, echo, verb
+from pkdr_monai.terminal import ProgressLine, command, echo
 
 if TYPE_CHECKING:
     from pkdr_monai.data import Cohort, Problem
@@ -30,7 +30,7 @@ class Data:
         pkdr data split MICCAI_BraTS_2018_Data_Training --output brats2018.json
     """
 
-    @verb(exclude=names, force=switch, incomplete=switch)
+    @command(exclude=names, force=switch, incomplete=switch)
     def check(
         self,
         dataset_dir: str,
@@ -95,7 +95,7 @@ class Data:
         if errors:
             raise InputError(f"repair the files, or leave the cases out with --exclude {','.join(faulty)}")
 
-    @verb(
+    @command(
         seed=integer,
         folds=integer,
         validation=integer,
@@ -171,7 +171,7 @@ class Data:
             sizes = ", ".join(f"{section}: {len(data_list[section])}" for section in ("training", "validation", "test"))
             echo(f"{path}: {sizes} (labels of scheme {data_list['label_scheme']}, hash {data_list['hash'][:12]})")
 
-    @verb(cases=integer, shape=triple(int), spacing=triple(float), seed=integer)
+    @command(cases=integer, shape=triple(int), spacing=triple(float), seed=integer)
     def demo(
         self,
         folder: str,

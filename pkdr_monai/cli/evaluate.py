@@ -7,12 +7,12 @@ from pkdr_monai import DISCLAIMER
 from pkdr_monai.arguments import choice, number, switch
 from pkdr_monai.errors import InputError
 from pkdr_monai.regions import check_et_rule
-from pkdr_monai.terminal import ProgressLine, echo, verb
+from pkdr_monai.terminal import ProgressLine, command, echo
 
 __all__ = ["evaluate"]
 
 
-@verb(
+@command(
     split=choice("training", "validation", "test"),
     dry_run=switch,
     subsets=switch,

@@ -8,7 +8,7 @@ import fire
 
 from pkdr_monai.arguments import choice, integer, integers, names, switch, triple
 from pkdr_monai.files import read_json, read_object
-from pkdr_monai.terminal import ProgressLine, echo, verb
+from pkdr_monai.terminal import ProgressLine, command, echo
 
 if TYPE_CHECKING:
     from pkdr_monai.studies import Cell, Executor, Job, Repository, Study
@@ -61,7 +61,7 @@ class Experiment:
         dry_run: only print the plan.
     """
 
-    @verb(
+    @command(
         modalities=names,
         seeds=integers,
         folds=integer,
@@ -136,7 +136,7 @@ class Experiment:
     # fire looks for the readers of the arguments on the object that it calls
     _fire_metadata = fire.decorators.GetMetadata(__call__)
 
-    @verb()
+    @command()
     def report(self, results: str) -> None:
         """Write the tables and figures of a study from its results.
 
@@ -181,8 +181,8 @@ def _tell_plan(repository: "Repository", study: "Study", plan: Sequence["Job"], 
     echo(
         f"study {study.name}: {len(todo)} of {len(plan)} runs to do, in about {duration(expected)}; the first by hand:"
     )
-    for command in todo[0].commands():
-        echo(f"    {command}")
+    for line in todo[0].commands():
+        echo(f"    {line}")
     return expected
 
 

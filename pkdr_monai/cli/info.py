@@ -11,7 +11,7 @@ import pkdr_monai
 from pkdr_monai.arguments import names, switch
 from pkdr_monai.modalities import MODALITIES
 from pkdr_monai.regions import LABEL_SCHEMES, REGIONS
-from pkdr_monai.terminal import echo, verb
+from pkdr_monai.terminal import command, echo
 
 __all__ = ["info"]
 
@@ -19,7 +19,7 @@ REQUIRED = ("torch", "monai", "pytorch-ignite", "nibabel", "fire")
 OPTIONAL = ("onnxruntime", "openvino", "mlflow", "submitit")
 
 
-@verb(models=names, json=switch)
+@command(models=names, json=switch)
 def info(*, models: tuple[str, ...] = (), json: bool = False) -> None:
     """Print versions, and the models at hand with the Dice to expect of each.
 

@@ -8,14 +8,14 @@ from typing import Any
 
 from pkdr_monai.arguments import names, number, switch
 from pkdr_monai.errors import InputError
-from pkdr_monai.terminal import ProgressLine, echo, verb
+from pkdr_monai.terminal import ProgressLine, command, echo
 
 __all__ = ["predict"]
 
 CASES_FAILED_EXIT_CODE = 1
 
 
-@verb(
+@command(
     models=names,
     fast=switch,
     tta=switch,

@@ -4,12 +4,12 @@ from pathlib import Path
 
 from pkdr_monai import DISCLAIMER
 from pkdr_monai.arguments import switch
-from pkdr_monai.terminal import echo, verb
+from pkdr_monai.terminal import command, echo
 
 __all__ = ["prepare"]
 
 
-@verb(n4=switch)
+@command(n4=switch)
 def prepare(
     source: str,
     *,

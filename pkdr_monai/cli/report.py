@@ -3,12 +3,12 @@
 from collections.abc import Sequence
 
 from pkdr_monai.arguments import names
-from pkdr_monai.terminal import ProgressLine, echo, verb
+from pkdr_monai.terminal import ProgressLine, command, echo
 
 __all__ = ["report"]
 
 
-@verb(cases=names, config_file=names)
+@command(cases=names, config_file=names)
 def report(
     run: str,
     *,

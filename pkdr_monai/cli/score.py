@@ -2,12 +2,12 @@
 
 from pkdr_monai import DISCLAIMER
 from pkdr_monai.arguments import number
-from pkdr_monai.terminal import ProgressLine, echo, verb
+from pkdr_monai.terminal import ProgressLine, command, echo
 
 __all__ = ["score"]
 
 
-@verb(et_rule=number, lesions=number, lesion_volume=number)
+@command(et_rule=number, lesions=number, lesion_volume=number)
 def score(
     predictions: str,
     *,

@@ -8,7 +8,7 @@ from fire.parser import DefaultParseValue
 
 from pkdr_monai.arguments import names, switch
 from pkdr_monai.errors import InputError
-from pkdr_monai.terminal import echo, verb
+from pkdr_monai.terminal import command, echo
 
 __all__ = ["train"]
 
@@ -16,7 +16,7 @@ TEXTS = ("run_name", "output_dir", "ckpt_dir", "evaluation_dir")  # by default e
 OVERLAYS: dict[str, list[str]] = {"student": [], "teacher": ["train_teacher.json"]}
 
 
-@verb(overlays=names, dry_run=switch)
+@command(overlays=names, dry_run=switch)
 def train(
     what: str,
     *,

@@ -271,7 +271,7 @@ class CaseRunner:
         return self._engines[model]
 
     def _introduce(self, cards: Iterable[ModelCard]) -> None:
-        """Say once of each model what it is, what to expect of it, and how to run it without this package's verb."""
+        """Say once of each model what it is, what to expect of it, and how to run it without this package's command."""
         for card in cards:
             if _model(card) in self._told:
                 continue
