@@ -1,8 +1,8 @@
-"""How far intensity alone tells the tumour's regions apart, modality by modality, in a cohort of BraTS 2018's layout.
+"""How far intensity alone separates the tumour's regions, modality by modality, in a cohort of BraTS 2018's layout.
 
 For each region a Gaussian classifier (quadratic discriminant) is fitted to the voxels of every second case and applied
 to the others. It knows nothing of place, shape or neighbours: its Dice says what a modality shows, not what a network
-can make of it. The area under the ROC curve compares a region with what it has to be told apart from; 0.5 is nothing.
+can make of it. The area under the ROC curve compares a region with its surroundings; 0.5 is nothing.
 
     python benchmarks/phantom_contrast.py FOLDER
 """

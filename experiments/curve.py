@@ -22,7 +22,7 @@ Scores = dict[str, dict[str, float]]
 
 @dataclass(frozen=True)
 class Point:
-    """The Dice of the test cases after one kind of training, over all of its divisions.
+    """The Dice of the test cases after one kind of training, over all of its folds.
 
     Args:
         start: ``"weights"`` or ``"scratch"``.
@@ -44,7 +44,7 @@ class Point:
 
 
 def read_curve(folder: Path) -> list[Point]:
-    """Read the results of a folder and put the divisions of each point together."""
+    """Read the results of a folder and put the folds of each point together."""
     points: dict[tuple[int, str], Scores] = {}
     for path in sorted(folder.glob("*.json")):
         result = read_object(path)

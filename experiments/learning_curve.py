@@ -2,7 +2,7 @@
 
     python -m experiments.learning_curve BRATS2018 [MODALITY]
 
-Three divisions of 24 cases, each case a test case of one of them. In each, networks of one modality are trained on 4, 8
+Three folds of 24 cases, each case a test case of one of them. In each, networks of one modality are trained on 4, 8
 and 16 cases (a quarter of which choose the epoch): from the shipped weights, and from scratch with twice the steps. A
 run that has a result is not repeated. The results are in experiments/results/weights/learning_curve/.
 """
@@ -38,7 +38,7 @@ OPTIONS = {
 
 @dataclass(frozen=True)
 class Run:
-    """One training: its modality, where it begins, its number of cases and its division."""
+    """One training: its modality, where it begins, its number of cases and its fold."""
 
     modality: str
     start: str
@@ -52,7 +52,7 @@ class Run:
 
     @property
     def data_list(self) -> Path:
-        """Its division; runs with another start share it."""
+        """Its data list; runs with another start share it."""
         return FOLDER / f"cases_{self.cases}_fold{self.fold}.json"
 
     @property
@@ -99,7 +99,7 @@ def runs(modality: str) -> Iterator[Run]:
 
 
 def draw(training: Sequence[str], validation: Sequence[str], cases: int, fold: int) -> dict[str, list[str]]:
-    """Choose some of a division's cases; those of a smaller number are among those of a larger one."""
+    """Choose some of a fold's cases; those of a smaller number are among those of a larger one."""
     order = random.Random(fold)
     few = {
         "train": order.sample(sorted(training), len(training)),

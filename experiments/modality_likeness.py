@@ -74,7 +74,7 @@ def synthetic_patients() -> dict[str, list[Patient]]:
 
 
 def measured(images: dict[str, np.ndarray], affine: np.ndarray) -> Patient:
-    """Return the features of a patient's images, without those that are too poor to tell."""
+    """Return the features of a patient's images, without those that are too poor to say."""
     found = {name: likeness.image_features(image, affine) for name, image in images.items()}
     return {name: features for name, features in found.items() if features is not None}
 

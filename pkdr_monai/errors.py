@@ -71,14 +71,14 @@ def plain_error_in(error: BaseException | None) -> InputError | RunError | None:
                 "a training continues with --resume true."
             )
         if isinstance(error, RuntimeError):
-            told = _told_by_worker(str(error))
-            if told is not None:
-                return told
+            said = _said_by_worker(str(error))
+            if said is not None:
+                return said
         error = error.__cause__ or error.__context__
     return None
 
 
-def _told_by_worker(text: str) -> InputError | RunError | None:
+def _said_by_worker(text: str) -> InputError | RunError | None:
     reported = FROM_WORKER.findall(text)
     if reported:
         kind, sentence = reported[-1]  # the outermost of a chain, as for an error of this process
@@ -92,7 +92,7 @@ def _told_by_worker(text: str) -> InputError | RunError | None:
 
 
 def describe_interruption(interruption: KeyboardInterrupt) -> str:
-    """Return the line that tells of Ctrl-C.
+    """Return the message about Ctrl-C.
 
     Example:
         >>> describe_interruption(KeyboardInterrupt("in epoch 3."))
@@ -117,7 +117,7 @@ def _thread_excepthook(arguments: threading.ExceptHookArgs) -> None:
     plain = plain_error_in(arguments.exc_value)
     if plain is None:
         threading.__excepthook__(arguments)
-    else:  # who waits for the thread meets it again, and tells it
+    else:  # who waits for the thread meets it again, and reports it
         logging.getLogger("pkdr_monai").warning(str(plain))
 
 

@@ -16,7 +16,7 @@ NEVER = -1
 
 
 def keep_freed_memory() -> bool:
-    """Tell the C library to keep freed memory for the next tensor instead of returning it to the system.
+    """Make the C library to keep freed memory for the next tensor instead of returning it to the system.
 
     glibc maps every block over 32 MiB and unmaps it when it is freed; the kernel then zeroes each page again at
     its first touch. In a CPU training step, whose large activations come and go, that took 30 % of the time (measured
@@ -42,7 +42,7 @@ def peak_memory(device: torch.device | str = "cpu") -> float | None:
         device: where the process computes.
 
     Returns:
-        The peak, or ``None`` on a system that does not tell it, such as Windows.
+        The peak, or ``None`` on a system that does not report it, such as Windows.
 
     Example:
         >>> peak_memory() > 10

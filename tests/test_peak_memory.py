@@ -1,4 +1,4 @@
-"""The peak is that of this process, wherever the system tells it."""
+"""The peak is that of this process, wherever the system reports it."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ else:
 """
 
 
-@pytest.mark.skipif(not module.STATUS.is_file(), reason="elsewhere the system tells a child its parent's peak")
+@pytest.mark.skipif(not module.STATUS.is_file(), reason="elsewhere the system reports to a child its parent's peak")
 def test_the_peak_stays_and_is_not_passed_on_to_a_child() -> None:
     ran = subprocess.run([sys.executable, "-c", PARENT, PARENT], capture_output=True, text=True, check=True)
     before, after, child = map(float, ran.stdout.split())
@@ -34,9 +34,9 @@ def test_the_peak_stays_and_is_not_passed_on_to_a_child() -> None:
 
 
 def test_without_proc_the_system_call_tells_about_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
-    told = peak_memory()
+    before = peak_memory()
     monkeypatch.setattr(module, "STATUS", Path("absent"))
-    assert peak_memory() == pytest.approx(told, rel=0.5)
+    assert peak_memory() == pytest.approx(before, rel=0.5)
 
 
 def test_a_system_that_does_not_tell_is_no_error(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,4 +1,4 @@
-"""PMKL (Chen et al., IEEE TMI 2022): learn from the teacher where it is right, and tell its images apart."""
+"""PMKL (Chen et al., IEEE TMI 2022): learn from the teacher where it is right, and distinguish its images."""
 
 from __future__ import annotations
 

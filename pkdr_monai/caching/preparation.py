@@ -49,7 +49,7 @@ class Preparation:
         transform: the chain of transforms; nothing in it is random.
 
     Raises:
-        InputError: when a transform is random, or cannot be told by its settings.
+        InputError: when a transform is random, or cannot be identified by its settings.
     """
 
     def __init__(self, transform: Compose) -> None:
@@ -245,7 +245,7 @@ def describe(thing: Any) -> Any:
         thing: a transform, or what it holds.
 
     Raises:
-        InputError: when it holds something that cannot be told from another of its kind, such as a lambda.
+        InputError: when it holds something that cannot be distinguished from another of its kind, such as a lambda.
 
     Example:
         >>> from monai.transforms import Flipd
@@ -268,7 +268,7 @@ def describe(thing: Any) -> Any:
         return _name(thing)
     if hasattr(thing, "__dict__"):
         return {"class": _name(type(thing)), **{name: describe(value) for name, value in _settings(thing).items()}}
-    raise InputError(f"a {_name(type(thing))} in a transform has no settings to tell it by: it cannot be cached.")
+    raise InputError(f"a {_name(type(thing))} in a transform has no settings that identify it: it cannot be cached.")
 
 
 def _settings(thing: Any) -> dict[str, Any]:
@@ -279,7 +279,7 @@ def _settings(thing: Any) -> dict[str, Any]:
 def _name(thing: Any) -> str:
     if "<" in thing.__qualname__:  # "<lambda>", "<locals>"
         raise InputError(
-            f"{thing.__module__}.{thing.__qualname__} in a transform cannot be told from another: define a function "
-            "or a class of a name at the top of a file, so that what was cached with it is recognised."
+            f"{thing.__module__}.{thing.__qualname__} in a transform cannot be distinguished from another: define a "
+            "function or a class of a name at the top of a file, so that what was cached with it is recognised."
         )
     return f"{thing.__module__}.{thing.__qualname__}"

@@ -31,7 +31,7 @@ class TeacherOutputs:
     Args:
         prepare: what makes the image, with all the teacher's modalities.
         teacher: trained network, in eval mode.
-        checkpoint: file of its weights, by whose content the cache tells teachers apart.
+        checkpoint: file of its weights, by whose content the cache distinguishes teachers.
         temperature: that of pixel distillation.
         device: where the teacher computes.
     """

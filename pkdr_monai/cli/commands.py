@@ -57,7 +57,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         arguments: words after ``pkdr``; those of this process by default.
 
     Raises:
-        SystemExit: with 2 after bad input and 1 after a run that could not continue, of which one sentence tells on the
+        SystemExit: with 2 after bad input and 1 after a run that could not continue, with one sentence on the
             standard error; 130 after Ctrl-C.
     """
     replace_unwritable()

@@ -53,7 +53,7 @@ class Data:
         Args:
             dataset_dir: folder of a data set: BraTS 2018 to 2024, BIDS, nnU-Net's raw data, or the Decathlon's Task01.
             exclude: names of cases to leave out, with commas between them.
-            label_scheme: brats2018, brats2023, brats2024_gli, brats2024_ped or msd, where names do not tell it.
+            label_scheme: brats2018, brats2023, brats2024_gli, brats2024_ped or msd, where names do not give it.
             report: HTML file to write: the problems, figures of the sound cases, and a slice of each.
             fingerprint: JSON file to write: shapes, spacings, intensities and tumour volumes of the sound cases.
             geometry: sform, qform or pixdim: what counts of a header that states two; default: that is an error.
@@ -124,7 +124,7 @@ class Data:
     ) -> None:
         """Check every case of a data set, divide them 70/10/20, and write the data list that training reads.
 
-        The same folder and seed always give the same division; grades are spread evenly where the data set tells them.
+        The same folder and seed always give the same split; grades are spread evenly where the data set has them.
         With --folds there is one data list for each fold, such as brats2018_fold0.json: every case is in the test part
         of exactly one.
         Example: pkdr data split MICCAI_BraTS_2018_Data_Training --output brats2018.json --seed 1
@@ -132,14 +132,14 @@ class Data:
         Args:
             dataset_dir: folder of a data set: BraTS 2018 to 2024, BIDS, nnU-Net's raw data, or the Decathlon's Task01.
             output: the file to write.
-            seed: chooses the division.
+            seed: chooses the split.
             folds: divide for cross-validation into that many folds.
             validation: patients that validate in each fold; by default one sixth of all.
-            split: a JSON file {"train": [names], "val": [names], "test": [names]} with a division to use instead.
+            split: a JSON file {"train": [names], "val": [names], "test": [names]} with a split to use instead.
             patients: a CSV or TSV file with the columns case and patient, or BIDS's participants.tsv; all scans of a
-                patient go into one part. By default the names of known data sets tell it.
+                patient go into one part. By default the names of known data sets give it.
             exclude: names of cases to leave out, with commas between them.
-            label_scheme: brats2018, brats2023, brats2024_gli, brats2024_ped or msd, where names do not tell it.
+            label_scheme: brats2018, brats2023, brats2024_gli, brats2024_ped or msd, where names do not give it.
             force: replace an output file that holds something else.
             geometry: as in pkdr data check; the list notes it, and training reads the files so.
             accept_scans: what --force is to pkdr data check.

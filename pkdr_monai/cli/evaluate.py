@@ -35,15 +35,15 @@ def evaluate(
 ) -> None:
     """Score a model on cases whose labels are known: Dice and HD95 of each case, on its own grid.
 
-    The tables are in RUN/evaluation/. `pkdr predict` tells from then on what to expect of the model. The equivalent
+    The tables are in RUN/evaluation/. `pkdr predict` says from then on what to expect of the model. The equivalent
     command of MONAI is printed first.
     Example: pkdr evaluate runs/pkdr_t2 --dataset_dir BraTS2018 --data_list_file brats2018.json
 
     Args:
         run: folder of a training, such as runs/pkdr_t2, or its model.pt.
         dataset_dir: folder of the data set.
-        data_list_file: its division, as pkdr data split writes it.
-        split: which part of the division: training, validation or test.
+        data_list_file: its split, as pkdr data split writes it.
+        split: which part of the split: training, validation or test.
         output_dir: folder that gets evaluation/; by default that of the training.
         subsets: score a network for any subset on all 15 subsets of its modalities, by the label maps that pkdr predict
             writes; the table is RUN/evaluation_subsets.csv.

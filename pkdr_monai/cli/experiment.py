@@ -34,7 +34,7 @@ class Experiment:
 
         pkdr experiment table1 --cohort BraTS2018 --folds 3 --seeds 0,1
 
-    A run is done when its result file holds the hash of the same settings and of the same division of the cases. Killed
+    A run is done when its result file holds the hash of the same settings and of the same split of the cases. Killed
     and repeated, the command continues where it was. A run that fails does not stop the others.
 
     Args:
@@ -100,7 +100,7 @@ class Experiment:
         work: str = "runs",
         dry_run: bool = False,
     ) -> None:
-        """Print what there is to run, run what has no result yet, and print the tables; the class tells the rest."""
+        """Print what there is to run, run what has no result yet, and print the tables."""
         from pkdr_monai.modalities import expand_modalities
         from pkdr_monai.studies import Repository, choose_study, make_plan, open_jobs, run_plan
 

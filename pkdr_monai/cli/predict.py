@@ -69,13 +69,14 @@ def predict(
     """Segment the tumour of one scan, or of a folder of them. Research software, not a medical device.
 
     OUT/<case>/ gets <case>_seg.nii.gz (labels, uint8, on the scan's own grid), preview.png, record.json and, when asked
-    for, <case>_probabilities.nii.gz and <case>_uncertainty.nii.gz (TC, WT, ET); OUT/run.json tells machines all. A case
-    that is done is not repeated. Regions contain each other: ET in TC in WT. Small pieces stay unless --min_component
-    says otherwise. Scans of any orientation and spacing, skull-stripped; several modalities on one grid. Exit code: 0
-    done, 1 some case failed, 2 bad input. Examples: pkdr predict scans -o out; pkdr predict --flair x.nii.gz -o out
+    for, <case>_probabilities.nii.gz and <case>_uncertainty.nii.gz (TC, WT, ET); OUT/run.json holds it all for
+    programs. A case that is done is not repeated. Regions contain each other: ET in TC in WT. Small pieces stay unless
+    --min_component says otherwise. Scans of any orientation and spacing, skull-stripped; several modalities on one
+    grid. Exit code: 0 done, 1 some case failed, 2 bad input. Examples: pkdr predict scans -o out;
+    pkdr predict --flair x.nii.gz -o out
 
     Args:
-        inputs: a folder of cases, or files whose names tell the modality, such as ann_flair.nii.gz; or the DICOM folder
+        inputs: a folder of cases, or files whose names give the modality, such as ann_flair.nii.gz; or the DICOM folder
             or zip of one study, which pkdr prepare explains: --flair and the like then name a series of it.
         output: folder for the results, OUT.
         t1: the T1 image of one scan, whatever its name.

@@ -25,10 +25,10 @@ def prepare(
 ) -> None:
     """Make the skull-stripped scans that pkdr predict takes, from DICOM or from NIfTI. Not a medical device.
 
-    Of a DICOM study each series is listed with the modality that its headers tell, and why. Those that are certain are
+    Of a DICOM study each series is listed with the modality that its headers give, and why. Those that are certain are
     taken; where one is not, nothing is guessed: name it. Localisers, derived maps and other kinds of image are left
     out. OUT/<case>/ gets <case>_<modality>.nii.gz and prepare.json; the case is named by a hash. Needs the extra dicom.
-    Of NIfTI files the names tell case and modality, as for pkdr predict; those of a case that lie on different grids
+    Of NIfTI files the names give case and modality, as for pkdr predict; those of a case that lie on different grids
     are registered.
     Examples: pkdr prepare study.zip -o prepared; pkdr prepare heads -o prepared --brain deepbet
 

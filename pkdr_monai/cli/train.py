@@ -12,7 +12,7 @@ from pkdr_monai.terminal import command, echo
 
 __all__ = ["train"]
 
-TEXTS = ("run_name", "output_dir", "ckpt_dir", "evaluation_dir")  # by default expressions, which do not tell
+TEXTS = ("run_name", "output_dir", "ckpt_dir", "evaluation_dir")  # by default expressions, which say nothing
 OVERLAYS: dict[str, list[str]] = {"student": [], "teacher": ["train_teacher.json"]}
 
 
@@ -36,7 +36,7 @@ def train(
     Args:
         what: teacher or student.
         dataset_dir: folder of the data set.
-        data_list_file: its division, as pkdr data split writes it.
+        data_list_file: its split, as pkdr data split writes it.
         overlays: config files behind it, with commas between them: other methods, ablations, settings of yours.
         dry_run: only print the command.
         settings: for example --modality flair, --max_epochs 300, --batch_size 2, --resume true, --loss#beta 0.3.

@@ -1,4 +1,4 @@
-"""Data sets on disk: their cases, checks, divisions and data lists.
+"""Data sets on disk: their cases, checks, splits and data lists.
 
 What loads torch or MONAI is not imported here: take transforms and the synthetic cohort from their modules,
 :mod:`pkdr_monai.data.transforms` and :mod:`pkdr_monai.phantom`.

@@ -109,8 +109,8 @@ def agent_named(text: str | None) -> str | None:
         >>> agent_named("Gadovist"), agent_named("NONE"), agent_named(" ")
         ('Gadovist', '', None)
     """
-    told = (text or "").strip()
-    return ("" if told.lower() in NO_AGENT else told) if told else None
+    found = (text or "").strip()
+    return ("" if found.lower() in NO_AGENT else found) if found else None
 
 
 def _settle_plain(facts: Facts, judgement: Judgement, recorded: bool) -> Judgement:

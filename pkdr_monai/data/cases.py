@@ -26,7 +26,7 @@ class Case:
         name: name of the case, unique in its cohort.
         modalities: modality to file, relative to the cohort's folder, with forward slashes. Missing ones are left out.
         label: file of the tumour labels, or ``None``.
-        grade: ``"HGG"`` or ``"LGG"`` (high- or low-grade glioma), or ``None`` where the data set does not tell.
+        grade: ``"HGG"`` or ``"LGG"`` (high- or low-grade glioma), or ``None`` where the data set does not say.
         channels: modality to channel, where one 4-D file holds all modalities; ``None`` where each has its own file.
         duplicates: further files for a place that is taken, such as ``("t1", path)``; a check reports them.
         unclear: files whose names name two modalities, with what each says; they are refused.

@@ -121,7 +121,7 @@ def check_cases(
             one, is an error instead of a warning.
 
     Returns:
-        Everything found, in the order of the cases; errors stand in the way of training, warnings do not.
+        Everything found, in the order of the cases; errors prevent training, warnings do not.
 
     Raises:
         InputError: when ``label_scheme`` is unknown.

@@ -268,7 +268,7 @@ def _existing_file(case: Case, folder: Path, content: str) -> str:
 
 
 def _cases_of_loose_files(files: Sequence[str | Path], modalities: Sequence[str]) -> list[Case]:
-    """Put files together to cases by their names; with one modality wanted, a name need not tell it."""
+    """Put files together to cases by their names; with one modality wanted, a name need not name it."""
     paths = [Path(file).absolute() for file in files]
     for path in paths:
         if not path.is_file() or not NIFTI_NAME.fullmatch(path.name):
@@ -278,7 +278,7 @@ def _cases_of_loose_files(files: Sequence[str | Path], modalities: Sequence[str]
     for path in (path for path in paths if path not in known):
         if len(modalities) > 1:
             names = ", ".join(f"<case>_{modality}.nii.gz" for modality in modalities)
-            raise InputError(f"{path} does not tell its modality: expected files named {names} ({_reason(path)}).")
+            raise InputError(f"{path} does not give its modality: expected files named {names} ({_reason(path)}).")
         cases.append(Case(path.name, {modalities[0]: str(path)}))
     return sorted(cases, key=lambda case: case.name)
 

@@ -177,7 +177,7 @@ def complete_list(path: str | Path, data_list: Mapping[str, Any]) -> dict[str, A
         data_list: its content.
 
     Raises:
-        InputError: when one of these cannot be told.
+        InputError: when one of these cannot be determined.
     """
     completed = {"validation": [], "test": [], **data_list}
     if "label_scheme" not in completed:

@@ -1,4 +1,4 @@
-"""Which scheme the labels of a cohort follow: told by names and values together, or by the user."""
+"""Which scheme the labels of a cohort follow: from names and values together, or given by the user."""
 
 from __future__ import annotations
 
@@ -129,10 +129,10 @@ def _scheme(cohort: Cohort, labelled: Sequence[Case], paediatric: int, found: fr
 
 def _undecided(cohort: Cohort, found: frozenset[int], names: str) -> InputError:
     values = sorted(found)
-    told = [scheme for scheme in schemes_with(found) if scheme != "msd"]  # which has a layout of its own
-    meanings = "; ".join(f"in {scheme}, {meaning_of(values, scheme)}" for scheme in told)
+    possible = [scheme for scheme in schemes_with(found) if scheme != "msd"]  # which has a layout of its own
+    meanings = "; ".join(f"in {scheme}, {meaning_of(values, scheme)}" for scheme in possible)
     shown = ", ".join(map(str, values))
     return InputError(
-        f"which scheme the labels of {cohort.folder} follow cannot be told: they hold {shown}, and {names}. "
+        f"which scheme the labels of {cohort.folder} follow cannot be determined: they hold {shown}, and {names}. "
         f"{meanings[:1].upper()}{meanings[1:]}. Say which with --label_scheme, as the data set's documents do."
     )

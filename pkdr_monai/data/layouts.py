@@ -45,9 +45,9 @@ Groups = dict[tuple[Path, str], Files]
 def find_cases(folder: str | Path, labels: bool = True) -> Cohort:
     """Find the cases in a folder as it was downloaded: BraTS, BIDS, nnU-Net's raw data, or the Decathlon's Task01.
 
-    Files are told by their names, in any letter case (:mod:`pkdr_monai.data.names`), and by the sidecars beside them
-    (:mod:`pkdr_monai.data.sidecars`); no image is opened. Files that are passed over are logged as a warning, with the
-    reason. A case that lacks a modality or its label is found all the same:
+    Files are recognised by their names, in any letter case (:mod:`pkdr_monai.data.names`), and by the
+    sidecars beside them (:mod:`pkdr_monai.data.sidecars`); no image is opened. Files that are passed over are
+    logged as a warning, with the reason. A case that lacks a modality or its label is found all the same:
     :func:`pkdr_monai.data.checks.check_cases` says what is wrong with it.
 
     Args:
@@ -128,7 +128,7 @@ def cases_of_files(files: Iterable[Path], folder: Path, grades: Mapping[str, str
             over; those that name two modalities are in ``unclear`` of their case. A JSON sidecar beside an image
             decides against its name, and the case notes it.
         folder: the data set's folder.
-        grades: grades of cases, by name, for those that no folder tells.
+        grades: grades of cases, by name, for those that no folder gives.
 
     Raises:
         InputError: when two folders hold cases of the same name, or two names differ in letter case alone.

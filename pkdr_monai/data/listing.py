@@ -52,12 +52,12 @@ def make_data_list(
 
     Args:
         folder: the data set's folder, as downloaded; see :func:`pkdr_monai.data.layouts.find_cases`.
-        seed: chooses the division.
-        split: a file with a division to use instead; cases that it does not name are left out.
+        seed: chooses the split.
+        split: a file with a split to use instead; cases that it does not name are left out.
         exclude: names of cases to leave out.
         fractions: parts of training, validation and test cases.
         progress: called after each case is checked with the number done and the total.
-        label_scheme: scheme of the labels, where names and values do not tell it; one of
+        label_scheme: scheme of the labels, where names and values do not give it; one of
             :data:`pkdr_monai.regions.LABEL_SCHEMES`.
         patients: a table from case to patient; see :func:`pkdr_monai.data.patients.read_patients`. By default, the
             conventions of data sets say which cases are scans of one patient.
@@ -74,8 +74,8 @@ def make_data_list(
         ``"validation"`` and ``"test"`` with paths relative to ``folder``, and the ``"hash"`` of all but the name.
 
     Raises:
-        InputError: when there is no case, a name is unknown, the label scheme cannot be told, or the check finds an
-            error; the message is then the table of all that it found.
+        InputError: when there is no case, a name is unknown, the label scheme cannot be determined, or the check finds
+            an error; the message is then the table of all that it found.
     """
     cohort, cases = _cases(folder, exclude, geometry, modalities)
     owners = None if patients is None else read_patients(patients, cases)
@@ -118,7 +118,7 @@ def make_fold_lists(
     Args:
         folder: the data set's folder, as downloaded.
         folds: how many; each case is a test case of exactly one.
-        seed: chooses the division.
+        seed: chooses the split.
         validation: patients of each fold that validate; see :func:`pkdr_monai.data.splits.split_folds`.
         exclude: names of cases to leave out.
         progress: called after each case is checked with the number done and the total.
@@ -226,7 +226,7 @@ def _cases(
 def _listed(
     cohort: Cohort, cases: Mapping[str, Case], sections: Mapping[str, Sequence[str]], further: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """Write a division as a data list, one of the Decathlon's with further keys."""
+    """Write a split as a data list, one of the Decathlon's with further keys."""
     training, test = len(sections["training"]), len(sections["test"])
     data_list: dict[str, Any] = {
         "name": cohort.folder.absolute().name,

@@ -55,7 +55,7 @@ class Problem:
 
 
 def errors_among(problems: Iterable[Problem]) -> list[Problem]:
-    """Return the problems that stand in the way of training."""
+    """Return the problems that prevent training."""
     return [problem for problem in problems if problem.severity == "error"]
 
 

@@ -52,7 +52,7 @@ def split_cases(
 
     Args:
         cases: what to divide.
-        seed: chooses the division.
+        seed: chooses the split.
         fractions: parts of training, validation and test patients; they sum to 1.
         patients: the patient of each case.
 
@@ -84,7 +84,7 @@ def split_cases(
 
 
 def read_split(path: str | Path, known: Collection[str], excluded: Collection[str] = ()) -> dict[str, list[str]]:
-    """Read a division that somebody else made: ``{"train": [names], "val": [names], "test": [names]}``.
+    """Read a split that somebody else made: ``{"train": [names], "val": [names], "test": [names]}``.
 
     The keys may be ``training`` and ``validation`` too, and ``test`` may be absent.
 
@@ -119,14 +119,14 @@ def read_split(path: str | Path, known: Collection[str], excluded: Collection[st
 def add_to_training(
     sections: Mapping[str, Sequence[str]], cases: Sequence[Case], patients: Mapping[str, str] | None = None
 ) -> dict[str, list[str]]:
-    """Add cases that may train but not be scored, such as those that lack a modality, to a division of the others.
+    """Add cases that may train but not be scored, such as those that lack a modality, to a split of the others.
 
     A case whose patient validates or tests with another scan is left out, with a warning.
 
     Args:
         sections: names of the other cases by part.
         cases: what to add.
-        patients: the patient of each case; by default those that the names tell.
+        patients: the patient of each case; by default those that the names give.
 
     Example:
         >>> divided = {"training": ["a-01"], "validation": [], "test": ["b-01"]}
@@ -153,7 +153,7 @@ def group_scans(cases: Sequence[Case], patients: Mapping[str, str] | None = None
 
     Args:
         cases: all cases.
-        patients: the patient of each case; by default those that the names tell.
+        patients: the patient of each case; by default those that the names give.
     """
     scans = defaultdict(list)
     for case in cases:
@@ -168,7 +168,7 @@ def scattered_patients(sections: Mapping[str, Sequence[str]], patients: Mapping[
 
     Args:
         sections: names of cases by part.
-        patients: the patient of each case; by default those that the names tell.
+        patients: the patient of each case; by default those that the names give.
     """
     parts = defaultdict(set)
     for section, names in sections.items():
@@ -237,15 +237,15 @@ def split_folds(
     """Divide cases into folds: each case is a test case of exactly one, and trains or validates in the others.
 
     All scans of one patient stay together, and where every case has a grade, test and validation cases of each fold
-    hold about as many high-grade cases, relative to their number, as the whole. The division depends on the names and
+    hold about as many high-grade cases, relative to their number, as the whole. The split depends on the names and
     the seed alone.
 
     Args:
         cases: what to divide.
         folds: how many folds, 2 or more.
-        seed: chooses the division.
+        seed: chooses the split.
         validation: patients of each fold that choose the epoch; by default one sixth of all, at least one.
-        patients: the patient of each case; by default those that the names tell.
+        patients: the patient of each case; by default those that the names give.
 
     Returns:
         For each fold the names of the ``"training"``, ``"validation"`` and ``"test"`` cases, each list sorted.

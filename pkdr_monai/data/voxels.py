@@ -229,7 +229,7 @@ def _foreign_values(found: frozenset[int], values: Mapping[str, int]) -> tuple[s
         (value,) = found
         if value not in {value for scheme in LABEL_SCHEMES.values() for value in scheme.values()}:
             what = f"the label is a mask of 0 and {value}, not a label map of tissues"
-            return what, "a mask tells of one region only: take the label map of the data set"
+            return what, "a mask shows one region only: take the label map of the data set"
     foreign = sorted(found - set(values.values()))
     shown = ", ".join(map(str, foreign[:SHOWN]))
     expected = ", ".join(map(str, sorted(values.values())))

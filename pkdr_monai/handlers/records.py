@@ -266,8 +266,8 @@ def known_card(card: ModelCard) -> ModelCard | None:
 class ExpectedDice:
     """Note mean and standard deviation of the Dice of each region in the model's card.
 
-    Weights that have no card, such as those of a run before cards were written, get one; what they were trained on it
-    cannot tell. A card of the same weights under other settings is left alone, with a warning.
+    Weights that have no card, such as those of a run before cards were written, get one; what they were trained on is
+    then unknown. A card of the same weights under other settings is left alone, with a warning.
 
     Args:
         card: what the evaluation's settings say of the model.

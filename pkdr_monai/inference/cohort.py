@@ -66,7 +66,7 @@ def predict(
     waits for the others, and writes and returns what became of all.
 
     Args:
-        inputs: a folder, or files whose names tell what they are; see :func:`~pkdr_monai.inference.scans.find_scans`.
+        inputs: a folder, or files whose names say what they are; see :func:`~pkdr_monai.inference.scans.find_scans`.
         output: folder for the results.
         named: in place of ``inputs``, the files of one scan, by modality.
         models: folders to look for models in; by default the bundle's, ``runs/`` and ``demo/runs/``.
@@ -217,7 +217,7 @@ class CaseRunner:
         ]
 
     def run(self, scan: Scan) -> dict[str, Any]:
-        """Segment one case, or skip it, and return what became of it; an error is told and returned, not raised."""
+        """Segment one case, or skip it, and return what became of it; an error is logged and returned, not raised."""
         result: dict[str, Any] = {"case": scan.name, "found": scan.modalities, "missing": scan.missing}
         try:
             return result | self._segment(scan)

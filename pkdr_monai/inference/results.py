@@ -172,7 +172,7 @@ def case_key(
 
     Where a file lies does not matter, only what it holds.
     """
-    content = {modality: (told["sha256"], told["channel"]) for modality, told in inputs.items()}
+    content = {modality: (facts["sha256"], facts["channel"]) for modality, facts in inputs.items()}
     models = [(card.sha256, card.modalities, card.network, card.spacing, card.roi_size) for card in cards]
     return content_hash([content, models, settings.as_dict(), list(engines), __version__])
 

@@ -69,7 +69,7 @@ def find_scans(inputs: Sequence[str | Path] = (), named: Mapping[str, str | Path
     """Find scans in a folder, among files, or as named.
 
     Args:
-        inputs: one folder in any layout of :func:`~pkdr_monai.data.layouts.find_cases`, or files whose names tell what
+        inputs: one folder in any layout of :func:`~pkdr_monai.data.layouts.find_cases`, or files whose names say what
             they are, such as ``ann_flair.nii.gz``.
         named: in place of ``inputs``, the files of one scan, by modality.
 
@@ -77,7 +77,7 @@ def find_scans(inputs: Sequence[str | Path] = (), named: Mapping[str, str | Path
         The scans, in the order of their names. A scan that has two files for one modality is returned as such.
 
     Raises:
-        InputError: when nothing, or both, is given, a file is absent, or its name tells no modality.
+        InputError: when nothing, or both, is given, a file is absent, or its name gives no modality.
 
     Example:
         >>> import tempfile
@@ -113,7 +113,7 @@ def _cases_of(paths: Sequence[Path]) -> list[Case]:
     for path in files:
         if path not in known and parse_name(path).content != "label":
             reason = heed_sidecar(path, parse_name(path)).name.reason
-            raise InputError(f"the name of {path} does not tell its modality ({reason}): {NAME_IT}.")
+            raise InputError(f"the name of {path} does not give its modality ({reason}): {NAME_IT}.")
     return cases
 
 
@@ -121,8 +121,8 @@ def _named_scan(files: Mapping[str, Path]) -> Scan:
     for path in files.values():
         _require_nifti(path)
     first = next(iter(files.values()))
-    told = cases_of_files([first.absolute()], Path())
-    name = told[0].name if told else stem_of(first.name)
+    found_cases = cases_of_files([first.absolute()], Path())
+    name = found_cases[0].name if found_cases else stem_of(first.name)
     images = {modality: str(path.absolute()) for modality, path in files.items()}
     found = ((path, sidecar_against(Path(path), modality)) for modality, path in images.items())
     return Scan(Case(name, images, notes=tuple((path, note) for path, note in found if note)), Path())

@@ -1,4 +1,4 @@
-"""What is told to the person who segments: which model, what to expect of it, where not to trust it."""
+"""What the person who segments is shown: which model, what to expect of it, where not to trust it."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ NO_PATIENT = (
     "24 BraTS cases as a whole"
 )
 NAMES = {"wt": "whole tumour", "tc": "tumour core", "et": "enhancing tumour"}
-TOLD = ("wt", "tc", "et")  # from the largest region to the smallest
+SHOWN = ("wt", "tc", "et")  # from the largest region to the smallest
 COMPACT = "pkdr_monai.networks.vnet.PatchVNet"
 CONFIGS = ("bundle/configs/inference.json", "configs/inference.json")  # in the repository, in the zip
 
@@ -41,7 +41,7 @@ def describe_model(card: ModelCard) -> list[str]:
     evaluation = card.evaluation
     if evaluation is not None:
         scores = ", ".join(
-            f"{region.upper()} {_spread(evaluation.mean[region], evaluation.deviation[region])}" for region in TOLD
+            f"{region.upper()} {_spread(evaluation.mean[region], evaluation.deviation[region])}" for region in SHOWN
         )
         where = f"{evaluation.cases} {evaluation.section} cases of {evaluation.data.get('name')}"
         lines.append(f"  expected Dice, as measured on {where} (mean ± standard deviation): {scores}")
@@ -62,7 +62,7 @@ def warnings_about(card: ModelCard) -> list[str]:
         return warnings
     if card.evaluation.section == "training":
         warnings.append(f"{card.name} was evaluated on cases that it learnt from: expect less on others.")
-    doubtful = [region for region in TOLD if card.evaluation.mean[region] < DOUBTFUL_DICE]
+    doubtful = [region for region in SHOWN if card.evaluation.mean[region] < DOUBTFUL_DICE]
     for region in doubtful:
         warnings.append(
             f"do not trust {region.upper()} ({NAMES[region]}) of {card.name}, which sees {', '.join(card.modalities)}: "
@@ -79,10 +79,10 @@ def describe_volumes(volumes: Mapping[str, Mapping[str, float]]) -> str:
         >>> describe_volumes({"wt": volume, "tc": volume, "et": volume})[:23]
         'WT 2.0 mL (1.0 to 3.0),'
     """
-    told = (
-        f"{region.upper()} {{ml:.1f}} mL ({{low:.1f}} to {{high:.1f}})".format(**volumes[region]) for region in TOLD
+    parts = (
+        f"{region.upper()} {{ml:.1f}} mL ({{low:.1f}} to {{high:.1f}})".format(**volumes[region]) for region in SHOWN
     )
-    return ", ".join(told)
+    return ", ".join(parts)
 
 
 def bundle_command(

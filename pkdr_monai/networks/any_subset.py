@@ -19,7 +19,7 @@ class AnySubsetVNet(PatchVNet):
     An absent modality is a channel of zeros. Zero is what the z-score of preprocessing leaves for the mean of the brain
     and for the background, so such a channel says "nothing differs from the mean here", and
     ``NormalizeIntensityd(nonzero=True)`` leaves a channel of zeros as it is: a modality that was never given and one
-    that was given as zeros are the same input. A real channel is never constant, so the network can tell which
+    that was given as zeros are the same input. A real channel is never constant, so the network knows which
     modalities it has, and no mask has to be passed along.
 
     In training each sample of each batch is shown a random non-empty subset of its modalities, drawn by

@@ -120,7 +120,7 @@ class Distiller(nn.Module):
         """
         if bool(cached) != self.teacher_cached:
             said = "come with the batch" if self.teacher_cached else "are computed here"
-            raise ValueError(f"the Distiller was told that the teacher's features {said}, and got {sorted(cached)}.")
+            raise ValueError(f"the Distiller expects that the teacher's features {said}, and got {sorted(cached)}.")
         if isinstance(image, MetaTensor):
             image = image.as_tensor()
         prediction: dict[str, Features] = {}

@@ -262,7 +262,7 @@ def check_metadata(path: str | Path, schema: str | Path | None = None) -> str:
     if importlib.util.find_spec("jsonschema") is None:
         raise InputError("--schema needs the package jsonschema: pip install jsonschema.")
     read_json(schema)  # refuses a file that is absent or no JSON: MONAI would try to download it
-    logging.disable(logging.INFO)  # MONAI tells every argument
+    logging.disable(logging.INFO)  # MONAI logs every argument
     try:
         verify_metadata(meta_file=str(path), filepath=str(schema), hash_val=file_hash(schema), hash_type="sha256")
     except ValueError as error:

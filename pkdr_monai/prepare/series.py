@@ -205,8 +205,8 @@ def _agent(dataset: Any) -> str | None:
     items = dataset.get("ContrastBolusAgentSequence")
     if items:
         return str(items[0].get("CodeMeaning", "") or "named by a code")
-    told = agent_named(None if named is None else str(named))
-    return _without_names(told, dataset) if told else told
+    agent = agent_named(None if named is None else str(named))
+    return _without_names(agent, dataset) if agent else agent
 
 
 def _places(dataset: Any) -> list[tuple[np.ndarray, np.ndarray]]:

@@ -1,4 +1,4 @@
-"""One HTML file with everything in it, which tells the browser what may run and that nothing may be loaded."""
+"""One HTML file with everything in it, which says to the browser what may run and that nothing may be loaded."""
 
 from __future__ import annotations
 

@@ -189,7 +189,7 @@ class ModelCard:
         except InputError as error:
             raise InputError(f"{path}: {error}") from error
         except (KeyError, TypeError, ValueError) as error:
-            raise InputError(f"{path} is no model's card (it stumbles over {error}). {WRITE_IT}") from error
+            raise InputError(f"{path} is not a valid model card: {error}. {WRITE_IT}") from error
 
 
 def card_path(weights: str | Path) -> Path:

@@ -1,4 +1,4 @@
-"""Label maps in a folder, whoever wrote them: found by name, with the scheme that their folder tells."""
+"""Label maps in a folder, whoever wrote them: found by name, with the scheme that their folder gives."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class LabelMaps:
     Args:
         folder: where they lie.
         files: label map by case, in the order of the cases' names.
-        label_scheme: scheme of their values, or ``None`` where nothing tells it.
+        label_scheme: scheme of their values, or ``None`` where nothing gives it.
     """
 
     folder: Path
@@ -66,10 +66,10 @@ def find_truths(folder: str | Path, label_scheme: str | None = None) -> LabelMap
 
     Args:
         folder: a data set as it was downloaded, or such as nnU-Net's ``labelsTr``.
-        label_scheme: the scheme of the labels. Without it a data set's layout and names tell it, where it has scans.
+        label_scheme: the scheme of the labels. Without it a data set's layout and names give it, where it has scans.
 
     Raises:
-        InputError: when there is no label map, or nothing tells the scheme.
+        InputError: when there is no label map, or nothing gives the scheme.
     """
     folder = _existing(folder)
     if label_scheme is not None:
@@ -86,7 +86,7 @@ def find_truths(folder: str | Path, label_scheme: str | None = None) -> LabelMap
     files = _label_maps(folder)
     if label_scheme is None:
         raise InputError(
-            f"{folder} holds label maps alone, whose names do not tell what their values mean: "
+            f"{folder} holds label maps alone, whose names do not say what their values mean: "
             f"say it with --truth_scheme, one of {', '.join(LABEL_SCHEMES)}."
         )
     return LabelMaps(folder, files, label_scheme)

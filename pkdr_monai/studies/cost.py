@@ -136,5 +136,5 @@ def _steps_in_process(cell: Cell, budget: Mapping[str, Any]) -> float:
 def _peak() -> float:
     peak = peak_memory("cuda" if torch.cuda.is_available() else "cpu")
     if peak is None:
-        raise RunError("this system does not tell the memory of a process, which is a part of the cost: take Linux.")
+        raise RunError("this system does not report the memory of a process, which is a part of the cost: take Linux.")
     return peak

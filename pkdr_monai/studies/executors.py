@@ -46,7 +46,7 @@ def _is_trained(job: Job) -> bool:
 
 
 def _result(job: Job, modality: str, seconds: float) -> dict[str, Any]:
-    """Put together what a table needs of an evaluation, and what tells it from others."""
+    """Put together what a table needs of an evaluation, and what distinguishes it from others."""
     record = read_json(job.output_dir / "run.json")
     epochs = read_history(job.output_dir / "history.csv")
     names = [entry["case"] for entry in job.study.data_list[job.study.scored]]  # in the order of the data loader
@@ -201,7 +201,7 @@ OVERHEAD = 6.0  # seconds that a job takes for its start, the first epoch's cach
 
 
 def run_plan(plan: Sequence[Job], executor: Executor, log: Callable[[str], None], expected: float) -> list[Job]:
-    """Run the jobs of a plan that have no result yet, and tell how it goes.
+    """Run the jobs of a plan that have no result yet, and log how it goes.
 
     Args:
         plan: jobs, as :func:`~pkdr_monai.studies.plan.make_plan` lists them.
@@ -245,7 +245,7 @@ def estimated_seconds(jobs: Iterable[Job], results: Path, seconds_per_step: Call
 
     Args:
         jobs: the jobs to do.
-        results: the study's folder: runs of the same cell that took place tell best.
+        results: the study's folder: runs of the same cell that took place are the best guide.
         seconds_per_step: measures a training step; called when there is no run yet.
         workers: how many run at a time. They are taken for independent, which processes on one processor are not quite.
 

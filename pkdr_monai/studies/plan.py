@@ -134,7 +134,7 @@ def make_plan(
     """
     unknown = [fold for fold in folds or () if not 0 <= fold < len(study.parts) or len(study.parts) == 1]
     if unknown:
-        have = f"its folds are 0 to {len(study.parts) - 1}" if len(study.parts) > 1 else "it has a single division"
+        have = f"its folds are 0 to {len(study.parts) - 1}" if len(study.parts) > 1 else "it has a single split"
         raise InputError(f"study {study.name} has no fold {unknown[0]}: {have}.")
     jobs: list[Job] = []
     kinds = {cell.name: _kind(cell, study) for cell in repository.cells.values()}

@@ -40,12 +40,12 @@ WEIGHTS = {"best": "of the best validation", "last": "of the last epoch"}
 
 
 def facts_table(study: StudyResults) -> str:
-    """Return cohort, division, budget, seeds, hardware and software as a table of two columns."""
+    """Return cohort, split, budget, seeds, hardware and software as a table of two columns."""
     environments = [result.environment for result in study.results]
     sizes = _sizes(study.cases)
     facts = {
         "cohort": _plain(study.cohort),
-        "cases": f"{sizes}; division {study.split_hash[:12]}",
+        "cases": f"{sizes}; split {study.split_hash[:12]}",
         "folds": "; ".join(f"{number}: {_sizes(fold)}" for number, fold in enumerate(study.folds)),
         "scored": f"the {study.scored} cases" + (", those of all folds pooled" if study.folds else ""),
         "regions": "; ".join(sorted({SCORING[result.scoring] for result in study.results})),
@@ -129,7 +129,7 @@ READING = """\
   and the diagonal of the volume as HD95.
 - **Step** and **memory** are the time and the peak memory of a training step, as ratios to Unimodal's, measured side by
   side.
-- **Published** is the paper's mean Dice on BraTS 2018. It comes from other cases, another division and a budget of 1000
+- **Published** is the paper's mean Dice on BraTS 2018. It comes from other cases, another split and a budget of 1000
   epochs: our figures are not comparable with it. Rows of one table here are comparable with each other.
 - **Tests.** The Dice of each case is averaged over the seeds; two methods are compared over the cases in pairs
   (Wilcoxon's signed-rank test, two-sided). The difference is in points, 100 times Dice, with a 95 % bootstrap interval

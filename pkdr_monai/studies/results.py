@@ -62,7 +62,7 @@ class Result:
         peak_memory_mib: peak memory of the training in MiB.
         environment: versions and hardware.
         cases: for each case ``"dice"`` (0 to 1) and ``"hd95"`` (mm), each by region.
-        fold: number of the fold in cross-validation; ``None`` where there is a single division.
+        fold: number of the fold in cross-validation; ``None`` where there is a single split.
         scoring: ``"nested"`` for the regions of the label map, ``"channels"`` for each output cut by itself, as in all
             results that do not say.
     """
@@ -208,7 +208,7 @@ class Scores:
         cases: names, in alphabetical order.
         dice: Dice from 0 to 1, ``(S, C, 4)``.
         hd95: 95th percentile of the surface distance in mm, ``(S, C, 4)``.
-        folds: number of the fold that tested each case; empty where there is a single division.
+        folds: number of the fold that tested each case; empty where there is a single split.
     """
 
     cell: str

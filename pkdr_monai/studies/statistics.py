@@ -163,7 +163,7 @@ class Comparison:
         seeds: how many seeds both have.
         cases: how many cases both were tested on.
         folds_ahead: in how many folds the method's mean over cases and seeds is above that of the reference.
-        folds: how many folds both were tested in; 0 where there is a single division.
+        folds: how many folds both were tested in; 0 where there is a single split.
     """
 
     cell: str

@@ -1,4 +1,4 @@
-"""A study: a cohort, its division and a budget under one name, and every result that was measured with them."""
+"""A study: a cohort, its split and a budget under one name, and every result that was measured with them."""
 
 from __future__ import annotations
 
@@ -53,13 +53,13 @@ class Study:
 
     @property
     def data_list_file(self) -> Path:
-        """The division, as training reads it."""
+        """The split, as training reads it."""
         whole = self.work / "datalist.json"
         return whole if self.fold is None else fold_file(whole, self.fold)
 
     @functools.cached_property
     def parts(self) -> tuple[Study, ...]:
-        """The study of each fold; the study itself where it has a single division."""
+        """The study of each fold; the study itself where it has a single split."""
         folds = self.cohort.get("folds")
         if not folds or self.fold is not None:
             return (self,)
@@ -72,7 +72,7 @@ class Study:
 
     @functools.cached_property
     def data_list(self) -> dict[str, Any]:
-        """The division; :meth:`prepare` writes it."""
+        """The split; :meth:`prepare` writes it."""
         return load_data_list(self.data_list_file)
 
     @property
@@ -88,7 +88,7 @@ class Study:
         return content_hash({part: [entry["case"] for entry in self.data_list[part]] for part in SECTIONS})
 
     def prepare(self, progress: Progress | None = None) -> None:
-        """Write what is not there yet: the synthetic cases, the division, the budget, and the study's own record.
+        """Write what is not there yet: the synthetic cases, the split, the budget, and the study's own record.
 
         Raises:
             InputError: when the folder of results holds a study on other data or with another budget.
@@ -183,7 +183,7 @@ def choose_study(
         validation: validation patients of each fold.
         name: name of the study; by default that of the preset asked for, or of the cohort, with ``-smoke`` behind it
             where it is one.
-        split: file with a division of the cases of a data set's folder.
+        split: file with a split of the cases of a data set's folder.
         budget: settings that go before those of the preset. A data set's folder has no preset: train.json holds.
 
     Raises:
@@ -191,7 +191,7 @@ def choose_study(
     """
     phantom = cohort == "phantom"
     if phantom and split:
-        raise InputError("--split divides the cases of a data set's folder; synthetic cases have their own division.")
+        raise InputError("--split divides the cases of a data set's folder; synthetic cases have their own split.")
     if folds and split:
         raise InputError("--folds and --split exclude each other: choose the one or the other.")
     if not phantom and not Path(cohort).is_dir():
@@ -201,8 +201,8 @@ def choose_study(
     if Path(chosen).name != chosen:
         raise InputError(f"the name of a study is that of a folder, so it cannot be {chosen!r}. Choose another --name.")
     described = content["cohort"] if phantom or preset else {"kind": "folder", "split": split}
-    division = {"folds": folds, "validation": validation}
-    described = {**described, **{key: value for key, value in division.items() if value is not None}}
+    parts = {"folds": folds, "validation": validation}
+    described = {**described, **{key: value for key, value in parts.items() if value is not None}}
     if described.get("validation") is not None and not described.get("folds"):
         raise InputError("--validation is the number of validation patients of a fold: it needs --folds.")
     return Study(
@@ -242,7 +242,7 @@ class StudyResults:
         scores: the same by cell and modality.
         cost: for each cell the time of a ``"step"`` and the ``"memory"``, as ratios to ``table1/unimodal``.
         cost_environment: where those ratios were measured.
-        folds: the same as ``cases`` for each fold; empty where there is a single division.
+        folds: the same as ``cases`` for each fold; empty where there is a single split.
     """
 
     name: str
@@ -290,15 +290,15 @@ def read_study(folder: str | Path) -> StudyResults:
 
 
 def _check_division(result: Result, record: Mapping[str, Any], path: Path) -> None:
-    """Refuse a result of another division of the cases, or of a fold that the study does not have."""
+    """Refuse a result of another split of the cases, or of a fold that the study does not have."""
     folds = record.get("folds") or [record]
     known = result.fold is None if "folds" not in record else result.fold in range(len(folds))
     expected = folds[result.fold or 0]["split_hash"] if known else None
     if result.split_hash != expected:
         of = "" if result.fold is None else f" in fold {result.fold}"
         raise InputError(
-            f"{result.path} has the division of cases {result.split_hash!r}{of}, but {path} has "
-            f"{expected!r}: keep the results of each division in a folder of its own."
+            f"{result.path} has the split of cases {result.split_hash!r}{of}, but {path} has "
+            f"{expected!r}: keep the results of each split in a folder of its own."
         )
 
 

@@ -1,4 +1,4 @@
-"""What the documents tell people to type is typed: the tutorial as a whole, and every block of Python."""
+"""What the documents show is typed: the tutorial as a whole, and every block of Python."""
 
 from __future__ import annotations
 

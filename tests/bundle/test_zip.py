@@ -113,9 +113,9 @@ def test_it_is_downloaded_loaded_and_run_where_the_package_is_not_installed(
     words = ["-c", ELSEWHERE, str(tmp_path / "http"), NAME, str(scan), str(tmp_path / "out")]
     result = _without_the_package(words, tmp_path)
     assert result.returncode == 0, result.stdout + result.stderr
-    told = json.loads(result.stdout.splitlines()[-1])
-    assert Path(told["code"]) == root / "pkdr_monai" / "__init__.py"
-    assert told["version"] == "0.1.0"
+    reported = json.loads(result.stdout.splitlines()[-1])
+    assert Path(reported["code"]) == root / "pkdr_monai" / "__init__.py"
+    assert reported["version"] == "0.1.0"
     segmentation = nib.load(tmp_path / "out" / f"{case.name}_t2_seg.nii.gz")
     assert segmentation.shape == nib.load(scan).shape
     assert segmentation.get_data_dtype() == np.uint8

@@ -25,11 +25,11 @@ def test_score_writes_tables_and_tells_them(
     predictions: Path, dataset: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     main(["score", str(predictions), "--truth", str(dataset), "--output", str(tmp_path / "out"), "--et_rule", "600"])
-    told = capsys.readouterr().out
-    assert told.startswith("2 cases")
-    assert "not scored, for want of a truth: x\n" in told
-    assert "not scored, for want of a prediction: c\n" in told
-    assert "not a medical device" in told
+    shown = capsys.readouterr().out
+    assert shown.startswith("2 cases")
+    assert "not scored, for want of a truth: x\n" in shown
+    assert "not scored, for want of a prediction: c\n" in shown
+    assert "not a medical device" in shown
     record = json.loads((tmp_path / "out" / "scores.json").read_text())
     assert list(record["cases"]) == ["001", "1e5"]
     assert record["cases"]["001"]["dice_wt"] == 1.0
@@ -42,12 +42,12 @@ def test_lesions_are_counted_where_they_are_asked_for(
 ) -> None:
     words = ("score", predictions, "--truth", dataset, "--output", tmp_path / "out")
     main([*map(str, words), "--lesions", "0.5"])
-    told = capsys.readouterr().out.splitlines()
-    assert "found lesions       2       2       0" in told
-    assert "missed              0       0       2" in told
-    assert "invented            0       0       2" in told
-    assert "lesion Dice     1.000   1.000   0.000" in told
-    assert "lesions of more than 50 mm³; found: an intersection over union of 0.5 or more, one to one" in told
+    shown = capsys.readouterr().out.splitlines()
+    assert "found lesions       2       2       0" in shown
+    assert "missed              0       0       2" in shown
+    assert "invented            0       0       2" in shown
+    assert "lesion Dice     1.000   1.000   0.000" in shown
+    assert "lesions of more than 50 mm³; found: an intersection over union of 0.5 or more, one to one" in shown
     record = json.loads((tmp_path / "out" / "scores.json").read_text())
     assert (record["options"]["lesions"], record["options"]["lesion_volume"]) == (0.5, 50)
     assert record["cases"]["001"]["lesions_missed_et"] == 1

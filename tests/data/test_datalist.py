@@ -299,7 +299,7 @@ def test_one_file_needs_no_modality_in_its_name_for_a_network_of_one(tmp_path: P
     path = tmp_path / "scan.nii.gz"
     path.touch()
     assert [item["image"] for item in inference_items(path, ["t2"])] == [[str(path)]]
-    with pytest.raises(InputError, match=r"does not tell its modality: expected files named <case>_t1\.nii\.gz"):
+    with pytest.raises(InputError, match=r"does not give its modality: expected files named <case>_t1\.nii\.gz"):
         inference_items(path, ["t1", "t2"])
 
 

@@ -77,8 +77,8 @@ def test_broken_file_is_one_sentence_not_a_traceback(tmp_path: Path, name: str, 
 
 
 def test_header_that_nibabel_mends_is_read_in_silence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    told: list[str] = []
-    monkeypatch.setattr(nib.imageglobals.logger, "callHandlers", lambda record: told.append(record.getMessage()))
+    logged: list[str] = []
+    monkeypatch.setattr(nib.imageglobals.logger, "callHandlers", lambda record: logged.append(record.getMessage()))
     image = nib.Nifti1Image(VOLUME, None)
     image.set_sform(np.eye(4), code=1)  # so that the affine does not come from pixdim
     content = bytearray(image.to_bytes())
@@ -86,9 +86,9 @@ def test_header_that_nibabel_mends_is_read_in_silence(tmp_path: Path, monkeypatc
     (tmp_path / "a.nii").write_bytes(content)
     assert read_header(tmp_path / "a.nii").shape == (8, 9, 7)
     assert np.array_equal(read_voxels(tmp_path / "a.nii"), VOLUME)
-    assert told == []
+    assert logged == []
     nib.load(tmp_path / "a.nii")
-    assert "pixdim" in told[0]  # everyone else hears of it as before
+    assert "pixdim" in logged[0]  # everyone else hears of it as before
 
 
 def test_absent_file_says_so(tmp_path: Path) -> None:
@@ -155,7 +155,7 @@ def test_truncated_gzip_is_found_at_the_voxels(tmp_path: Path, keep: float) -> N
 
 def test_flipped_bit_is_found_by_the_checksum(tmp_path: Path) -> None:
     content = bytearray(gzip.compress(nifti_bytes(), compresslevel=0))
-    content[-100] ^= 1  # level 0 stores the bytes: no decompressor stumbles over this one
+    content[-100] ^= 1  # level 0 stores the bytes: no decompressor fails on this one
     (tmp_path / "a.nii.gz").write_bytes(content)
     with pytest.raises(UnreadableError, match=r"damaged.*CRC"):
         read_voxels(tmp_path / "a.nii.gz")

@@ -63,7 +63,7 @@ def test_scheme_is_told_by_names_and_values_together(
 ) -> None:
     found = cohort(tmp_path / folder, save_nifti, {case: values})
     if expected is None:
-        with pytest.raises(InputError, match=r"cannot be told: they hold .* Say which with --label_scheme"):
+        with pytest.raises(InputError, match=r"cannot be determined: they hold .* Say which with --label_scheme"):
             with_label_scheme(found)
     else:
         assert with_label_scheme(found).label_scheme == expected

@@ -1,4 +1,4 @@
-"""Search for a file that the reading of headers stumbles over, led by coverage: ``python -m tests.heavy.fuzz_headers``.
+"""Search for a file on which the reading of headers fails, led by coverage: ``python -m tests.heavy.fuzz_headers``.
 
 Atheris changes bytes so that they reach new lines of the code under test. It ends with an error at the first exception
 but the one that a broken file may raise. The arguments are those of libFuzzer, such as ``-runs=20000``.

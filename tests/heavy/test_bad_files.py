@@ -119,8 +119,8 @@ def test_data_lists(bundle: Bundle, folder: Path, inputs: Inputs, data: st.DataO
 @bounded(700)
 @given(data=st.data())
 def test_cards_and_divisions_and_records(folder: Path, inputs: Inputs, data: st.DataObject) -> None:
-    division = {"train": ["a", "b"], "val": ["c"], "test": []}
-    name, content = data.draw(st.sampled_from([("model", CARD), ("split", division), ("run", {"settings": CARD})]))
+    split = {"train": ["a", "b"], "val": ["c"], "test": []}
+    name, content = data.draw(st.sampled_from([("model", CARD), ("split", split), ("run", {"settings": CARD})]))
     text = json.dumps(data.draw(_changed(content))).encode()
     path = folder / "run" / f"{name}.json"
     path.parent.mkdir(exist_ok=True)

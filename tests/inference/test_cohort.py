@@ -158,9 +158,9 @@ def test_regions_contain_each_other_and_probabilities_agree_with_the_labels(
 
 
 def test_what_is_found_missing_run_and_expected_is_said(scan: Scan, runs: Path, tmp_path: Path) -> None:
-    told: list[str] = []
-    predict(named={"t2": scan.paths(["t2"])[0]}, output=tmp_path, models=[runs], log=told.append)
-    text = "\n".join(told)
+    lines: list[str] = []
+    predict(named={"t2": scan.paths(["t2"])[0]}, output=tmp_path, models=[runs], log=lines.append)
+    text = "\n".join(lines)
     sha = ModelCard.read(runs / "pkdr_t2" / "models" / "model.json").sha256
     for part in (
         "found t2; missing: t1, t1ce, flair",
@@ -206,14 +206,14 @@ def test_done_ones_are_skipped_until_something_changes(
 
 
 def test_one_bad_case_does_not_stop_the_rest(cohort: Path, runs: Path, tmp_path: Path) -> None:
-    folder, told = tmp_path / "scans", []
+    folder, lines = tmp_path / "scans", []
     for case in cohort.glob("*/*"):
         shutil.copytree(case, folder / case.name)
     first, second = sorted(path.name for path in folder.iterdir())
     (folder / first / f"{first}_t1.nii.gz").write_text("this is text")
     counted: list[tuple[int, int]] = []
     record = predict(
-        folder, tmp_path / "out", models=[runs], log=told.append, progress=lambda *count: counted.append(count)
+        folder, tmp_path / "out", models=[runs], log=lines.append, progress=lambda *count: counted.append(count)
     )
     assert [case["status"] for case in record["cases"]] == ["failed", "done"]
     assert record["status"] == "failed"
@@ -221,17 +221,17 @@ def test_one_bad_case_does_not_stop_the_rest(cohort: Path, runs: Path, tmp_path:
     assert counted == [(1, 2), (2, 2)]
     assert not (tmp_path / "out" / first).exists()
     assert segmentation(tmp_path / "out", second).exists()
-    assert any(line.startswith(f"  failed: {first}: case {first}, ") and "gzip" in line for line in told)
+    assert any(line.startswith(f"  failed: {first}: case {first}, ") and "gzip" in line for line in lines)
 
 
 def test_an_output_that_cannot_be_written_to_is_named_before_anything_runs(
     scan: Scan, runs: Path, tmp_path: Path
 ) -> None:
     (tmp_path / "file").write_text("")
-    told: list[str] = []
+    lines: list[str] = []
     with pytest.raises(InputError, match=r"cannot write to .*file.out"):
-        predict(named={"flair": flair_of(scan)}, output=tmp_path / "file" / "out", models=[runs], log=told.append)
-    assert told == []
+        predict(named={"flair": flair_of(scan)}, output=tmp_path / "file" / "out", models=[runs], log=lines.append)
+    assert lines == []
 
 
 def test_a_second_prediction_into_the_folder_is_refused(

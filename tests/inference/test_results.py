@@ -34,9 +34,9 @@ def test_small_pieces_stay_unless_they_are_to_go(
 ) -> None:
     volumes = {}
     for smallest in (0.0, 0.216, 0.3):
-        told = write_results(tmp_path, scan, probabilities, [card], Settings(min_component=smallest))
+        record = write_results(tmp_path, scan, probabilities, [card], Settings(min_component=smallest))
         label = np.asarray(nib.load(tmp_path / f"{scan.name}_seg.nii.gz").dataobj)
-        assert np.count_nonzero(label) * 0.216 == pytest.approx(told["volumes_ml"]["wt"]["ml"])
+        assert np.count_nonzero(label) * 0.216 == pytest.approx(record["volumes_ml"]["wt"]["ml"])
         volumes[smallest] = np.count_nonzero(label)
     assert volumes == {0.0: 65, 0.216: 65, 0.3: 64}
 
@@ -44,9 +44,9 @@ def test_small_pieces_stay_unless_they_are_to_go(
 def test_only_what_is_asked_for_is_written(
     scan: Scan, card: ModelCard, probabilities: torch.Tensor, tmp_path: Path
 ) -> None:
-    told = write_results(tmp_path, scan, probabilities, [card], Settings())
-    assert {path.name for path in tmp_path.iterdir()} == set(told["outputs"])
-    assert set(told["outputs"]) == {f"{scan.name}_seg.nii.gz", "preview.png"}
+    record = write_results(tmp_path, scan, probabilities, [card], Settings())
+    assert {path.name for path in tmp_path.iterdir()} == set(record["outputs"])
+    assert set(record["outputs"]) == {f"{scan.name}_seg.nii.gz", "preview.png"}
     asked = write_results(tmp_path, scan, probabilities, [card], Settings(save_probabilities=True, uncertainty=True))
     assert {path.name for path in tmp_path.iterdir()} == set(asked["outputs"])
     written = nib.load(tmp_path / f"{scan.name}_probabilities.nii.gz")
@@ -66,8 +66,8 @@ def test_a_registered_scan_gets_its_label_map_on_each_grid_that_an_image_had(
     moved = {"shape": [80, 40, 32], "affine": (motion @ finer).tolist(), "matrix": motion.tolist()}
     write_json(folder / "prepare.json", {"registration": {"moved": {"t2": moved}}})
     (prepared,) = find_scans([folder])
-    told = write_results(out, prepared, probabilities, [card], Settings())
-    assert {path.name for path in out.iterdir()} == set(told["outputs"])
+    record = write_results(out, prepared, probabilities, [card], Settings())
+    assert {path.name for path in out.iterdir()} == set(record["outputs"])
     label, other = (nib.load(out / f"ann_seg{name}.nii.gz") for name in ("", "_on_t2"))
     np.testing.assert_allclose(other.affine, motion @ finer)
     voxels = np.asarray(label.dataobj)
@@ -84,10 +84,10 @@ def test_the_et_rule_turns_a_small_enhancing_tumour_into_necrosis_and_leaves_pro
     labels = {}
     for rule in (0.0, 13_824.0, 14_000.0):  # 64 voxels of 216 mm³ are 13,824 mm³
         settings = Settings(et_rule=rule, save_probabilities=True, label_scheme="brats2018")
-        told = write_results(tmp_path, scan, probabilities, [card], settings)
+        record = write_results(tmp_path, scan, probabilities, [card], settings)
         label = np.asarray(nib.load(tmp_path / f"{scan.name}_seg.nii.gz").dataobj)
         labels[rule] = {int(value): int((label == value).sum()) for value in np.unique(label[label > 0])}
-        assert told["volumes_ml"]["et"]["ml"] == pytest.approx(0.216 * labels[rule].get(4, 0))
+        assert record["volumes_ml"]["et"]["ml"] == pytest.approx(0.216 * labels[rule].get(4, 0))
         written = nib.load(tmp_path / f"{scan.name}_probabilities.nii.gz").get_fdata()
         np.testing.assert_allclose(written, probabilities.movedim(0, -1), rtol=1e-6)
     assert labels == {0.0: {2: 1, 4: 64}, 13_824.0: {2: 1, 4: 64}, 14_000.0: {1: 64, 2: 1}}

@@ -1,4 +1,4 @@
-"""What is told is right, and the command that is printed is one that runs."""
+"""What is shown is right, and the command that is printed is one that runs."""
 
 from __future__ import annotations
 

@@ -286,8 +286,8 @@ def taught_by_hand(
         if not taught:
             continue
         for name, output, temperature in (("pixel_kd", "logits", 10.0), ("patch_kd", "patch_logits", 5.0)):
-            for seen, told in zip(student[output][sample], teacher[output][sample], strict=True):
-                p, q = torch.sigmoid(seen / temperature), torch.sigmoid(told / temperature)
+            for seen, target in zip(student[output][sample], teacher[output][sample], strict=True):
+                p, q = torch.sigmoid(seen / temperature), torch.sigmoid(target / temperature)
                 sums[name] += float(-(q * p.log() + (1 - q) * (1 - p).log()).mean())
         foreground = patch_labels(label, 16)[sample].amax(0).flatten().tolist()
         anchors = torch.nn.functional.normalize(student["projection"][sample].flatten(1), dim=0)

@@ -39,7 +39,7 @@ def auc(first: np.ndarray, second: np.ndarray) -> float:
 
 
 def rim_against_rest_of_tumour(modality: str) -> list[float]:
-    """Return for several patients how well a modality tells enhancing tumour from the rest; 0.5 is not at all."""
+    """Return for several patients how well a modality separates enhancing tumour from the rest; 0.5 is not at all."""
     areas = []
     for seed in range(1, 11):
         image, label = case(seed).images[modality], case(seed).label

@@ -111,9 +111,9 @@ def test_a_write_that_was_killed_can_be_repeated(tmp_path):
 
 @pytest.mark.usefixtures("sketched")
 def test_progress_is_told_after_each_case(tmp_path):
-    told = []
-    write_small(tmp_path, cases=2, progress=lambda done, total: told.append((done, total)))
-    assert told == [(1, 2), (2, 2)]
+    counted = []
+    write_small(tmp_path, cases=2, progress=lambda done, total: counted.append((done, total)))
+    assert counted == [(1, 2), (2, 2)]
 
 
 @pytest.mark.usefixtures("sketched")

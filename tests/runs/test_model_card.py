@@ -54,8 +54,8 @@ def test_a_model_of_synthetic_cases_says_so(card: ModelCard) -> None:
     [
         ({"modalities": ["t3"]}, "unknown modality 't3'"),
         ({"label_scheme": "none"}, "unknown label_scheme"),
-        ({"evaluation": {"cases": 3}}, "is no model's card"),
-        ({"spacing": "wide"}, "is no model's card"),
+        ({"evaluation": {"cases": 3}}, "is not a valid model card"),
+        ({"spacing": "wide"}, "is not a valid model card"),
     ],
 )
 def test_a_damaged_card_is_one_sentence(card: ModelCard, change: dict[str, object], sentence: str) -> None:

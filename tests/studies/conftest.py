@@ -24,7 +24,7 @@ def repository() -> Repository:
 
 @pytest.fixture
 def study(tmp_path: Path) -> Study:
-    """A study with a division of cases that are nowhere."""
+    """A study with a split of cases that are nowhere."""
     return make_study(tmp_path)
 
 

@@ -92,7 +92,7 @@ def test_commands_are_lines_for_a_shell(plan: Plan) -> None:
 
 @pytest.fixture
 def folded(tmp_path: Path) -> Study:
-    """A study of three folds with one division of cases that are nowhere in each."""
+    """A study of three folds with one split of cases that are nowhere in each."""
     study = replace(make_study(tmp_path), cohort={"kind": "folder", "folder": "nowhere", "folds": 3})
     for part in study.parts:
         data_list = {"label_scheme": "brats2018", "seed": 0, "fold": part.fold}
@@ -122,7 +122,7 @@ def test_some_folds_can_be_run_alone(repository: Repository, folded: Study) -> N
 
 
 def test_study_without_folds_has_none_to_choose(repository: Repository, study: Study) -> None:
-    with pytest.raises(InputError, match="no fold 0: it has a single division"):
+    with pytest.raises(InputError, match="no fold 0: it has a single split"):
         make_plan(repository, study, repository.select("table1/unimodal"), ["t2"], [0], [0])
 
 

@@ -33,7 +33,7 @@ def test_own_settings_go_before_the_presets() -> None:
     ("cohort", "options", "complaint"),
     [
         ("nowhere", {}, "no cohort 'nowhere': expected phantom, or the folder"),
-        ("phantom", {"split": "split.json"}, "synthetic cases have their own division"),
+        ("phantom", {"split": "split.json"}, "synthetic cases have their own split"),
         ("phantom", {"name": "a/b"}, "cannot be 'a/b'"),
     ],
 )

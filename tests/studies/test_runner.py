@@ -13,7 +13,7 @@ Plan = Callable[..., list[Job]]
 
 
 class Inline:
-    """Does jobs here and now, but for those that it is told to fail."""
+    """Does jobs here and now, but for those that are to fail."""
 
     def __init__(self, *failing: str) -> None:
         self.failing = failing

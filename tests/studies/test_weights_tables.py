@@ -34,7 +34,7 @@ def test_a_table_has_a_row_for_each_subset_and_means_over_the_cases() -> None:
 
 @pytest.fixture
 def curve(tmp_path: Path) -> Path:
-    """Two divisions of a learning curve at 4 cases, and one at 8 that has no run from scratch."""
+    """Two folds of a learning curve at 4 cases, and one at 8 that has no run from scratch."""
     noise = np.random.default_rng(0)
     for cases, start, folds in ((4, "weights", (0, 1)), (4, "scratch", (0, 1)), (8, "weights", (0,))):
         for fold in folds:

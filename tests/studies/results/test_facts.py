@@ -1,4 +1,4 @@
-"""The facts of a study are all there, and results of two machines are told as such."""
+"""The facts of a study are all there, and results of two machines are reported as such."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def _facts(folder: Path) -> dict[str, str]:
 def test_what_was_run_is_told(study_folder: Path) -> None:
     facts = _facts(study_folder)
     assert facts["cohort"] == "kind: phantom; cases: 40"
-    assert facts["cases"] == f"24 training, 8 validation, 6 test; division {'d' * 12}"
+    assert facts["cases"] == f"24 training, 8 validation, 6 test; split {'d' * 12}"
     assert facts["scored"] == "the test cases"
     assert facts["weights"] == "of the best validation"
     assert facts["budget"] == "max_epochs: 60; roi_size: 48, 48, 48"

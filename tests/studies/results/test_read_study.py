@@ -50,7 +50,7 @@ def test_what_is_wrong_in_study_json_is_named(study_folder: Path, name: str, val
 
 def test_results_of_another_division_are_refused(study_folder: Path) -> None:
     write_json(study_folder / "study.json", {**read_json(study_folder / "study.json"), "split_hash": "e"})
-    with pytest.raises(InputError, match=r"bundle_teacher_all_0.json has the division of cases .*study.json has 'e'"):
+    with pytest.raises(InputError, match=r"bundle_teacher_all_0.json has the split of cases .*study.json has 'e'"):
         read_study(study_folder)
 
 

@@ -109,7 +109,7 @@ def test_methods_are_compared_on_the_cases_of_both(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "complaint"),
     [
-        ({"fold": 0}, "were not scored on the same cases|both tested|division|split_hash"),
+        ({"fold": 0}, "were not scored on the same cases|both tested|split|split_hash"),
         ({"fold": None}, "one is of a fold, the other is not|both tested"),
         ({"fold": 7, "cases": None}, "in two folds"),
     ],

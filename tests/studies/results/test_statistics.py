@@ -13,7 +13,7 @@ from pkdr_monai.studies.statistics import detectable_difference, holm, paired_te
 
 
 def _holm(p_values: list[float]) -> list[float]:
-    """Holm's procedure as it is told: reject the smallest while it is small enough, at every level there is."""
+    """Holm's procedure as it is described: reject the smallest while it is small enough, at every level there is."""
     corrected = [1.0] * len(p_values)
     largest = 0.0
     left = list(range(len(p_values)))
