@@ -1,5 +1,8 @@
+"""What is wrong with a bundle is found before somebody uses it."""
+
 from __future__ import annotations
 
+import json
 import pickle
 import shutil
 import zipfile
@@ -10,14 +13,19 @@ import pytest
 import torch
 
 from pkdr_monai.errors import InputError
+from pkdr_monai.networks import PatchVNet
 from pkdr_monai.packaging import build_bundle, verify, verify_bundle
+from pkdr_monai.packaging.exports import export_torchscript
+from pkdr_monai.packaging.verify import REQUIRED, check_metadata, check_network, check_torchscript
 
 from .conftest import CHECK_SHAPE, NAME, SOURCE
+
+METADATA = SOURCE / "configs" / "metadata.json"
 
 
 @pytest.fixture
 def without_network(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The checks that need processes of their own are tested with network_check."""
+    """The checks that need processes of their own are tested on their own."""
     for check in ("check_network", "check_torchscript"):
         monkeypatch.setattr(verify, check, lambda root: None)
 
@@ -147,3 +155,96 @@ def test_a_page_or_a_licence_that_the_hub_would_misread_is_refused(unpacked: Pat
     (unpacked / "LICENSE").write_text("All rights reserved.")
     with pytest.raises(InputError, match="is not the Apache License"):
         verify_bundle(unpacked)
+
+
+@pytest.fixture
+def schema(tmp_path: Path) -> Path:
+    """A schema that asks for what MONAI's does, as far as the required keys go."""
+    kinds = {key: {"type": "string" if kind is str else "object"} for key, kind in REQUIRED.items()}
+    path = tmp_path / "schema.json"
+    path.write_text(json.dumps({"type": "object", "properties": kinds, "required": list(REQUIRED)}))
+    return path
+
+
+def _changed(folder: Path, **changes: object) -> Path:
+    content = {**json.loads(METADATA.read_text()), **changes}
+    path = folder / "metadata.json"
+    path.write_text(json.dumps({key: value for key, value in content.items() if value is not None}))
+    return path
+
+
+def test_the_bundles_own_metadata_passes(schema: Path) -> None:
+    assert "with --schema" in check_metadata(METADATA)
+    assert check_metadata(METADATA, schema) == "keeps the schema schema.json"
+
+
+@pytest.mark.parametrize("key", REQUIRED)
+def test_a_required_key_that_is_missing_or_of_another_kind_is_refused(key: str, tmp_path: Path, schema: Path) -> None:
+    for value in (None, 1):
+        path = _changed(tmp_path, **{key: value})
+        with pytest.raises(InputError, match=f"under '{key}'"):
+            check_metadata(path)
+        if key != "schema":
+            with pytest.raises(InputError, match="does not keep the schema"):
+                check_metadata(path, schema)
+
+
+def test_an_input_that_is_not_described_is_refused(tmp_path: Path) -> None:
+    path = _changed(tmp_path, network_data_format={"inputs": {"image": {"type": "image"}}, "outputs": {}})
+    with pytest.raises(InputError, match="expected 'format' in network_data_format/inputs/image"):
+        check_metadata(path)
+
+
+def test_a_schema_that_is_absent_is_not_downloaded(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="cannot read"):
+        check_metadata(METADATA, tmp_path / "none.json")
+
+
+@pytest.mark.real
+def test_what_is_looked_for_without_the_schema_is_what_it_requires(real_data: Path) -> None:
+    schema = real_data.parent / "meta_schema_20240725.json"
+    content = json.loads(schema.read_text())
+    assert list(REQUIRED) == [*content["required"][:2], "changelog", *content["required"][2:]]
+    assert check_metadata(METADATA, schema)
+
+
+@pytest.mark.slow
+def test_a_network_that_gives_other_channels_is_refused(unpacked: Path, edit_json: Callable) -> None:
+    check_network(unpacked)
+    path = unpacked / "configs" / "metadata.json"
+    edit_json(path, lambda content: content["network_data_format"]["outputs"]["pred"].update(num_channels=4))
+    with pytest.raises(InputError, match=r"verify_net_in_out refused it: ValueError: output channel number `3`"):
+        check_network(unpacked)
+
+
+@pytest.mark.slow
+def test_the_code_that_is_checked_is_the_bundles(unpacked: Path) -> None:
+    (unpacked / "pkdr_monai" / "networks" / "vnet.py").write_text("raise ImportError('the code of the bundle')\n")
+    with pytest.raises(InputError, match="ImportError: the code of the bundle"):
+        check_network(unpacked)
+
+
+@pytest.fixture
+def exported(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In place of MONAI's process, which takes seconds, the bundle's own TorchScript is the fresh export."""
+
+    def export(root: Path, check: str, *words: str) -> None:
+        source = root / "models" / "fresh.ts"
+        Path(words[words.index("--filepath") + 1]).write_bytes(source.read_bytes())
+
+    monkeypatch.setattr(verify, "_monai", export)
+
+
+def test_a_torchscript_of_other_weights_is_refused(unpacked: Path, exported: None) -> None:
+    provided = unpacked / "models" / "model.ts"
+    provided.rename(unpacked / "models" / "fresh.ts")
+    check_torchscript(unpacked)  # it has no other
+    torch.manual_seed(1)
+    export_torchscript(PatchVNet(1, init_filters=2), provided, {}, {})
+    with pytest.raises(InputError, match="are not one model: their logits differ"):
+        check_torchscript(unpacked)
+    provided.write_bytes((unpacked / "models" / "fresh.ts").read_bytes())
+    check_torchscript(unpacked)
+    provided.write_bytes(b"nothing of the kind")
+    with pytest.raises(InputError, match=r"model\.ts is no TorchScript of this network"):
+        check_torchscript(unpacked)

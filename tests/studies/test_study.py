@@ -1,15 +1,21 @@
+"""A study is drawn, divided and recorded, and is not mixed with another."""
+
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from pkdr_monai.errors import InputError
 from pkdr_monai.files import read_json
-from pkdr_monai.studies import Study
-from tests.studies.conftest import SMOKE, make_study
+from pkdr_monai.studies import Study, choose_study
+from tests.studies.conftest import ROOT, SMOKE, make_study
+
+FOLDERS: dict[str, Any] = {"results": "results", "work": "work"}
+PRESETS = ROOT / "experiments" / "studies"
 
 
 def test_synthetic_cohort_is_drawn_divided_and_recorded(tmp_path: Path) -> None:
@@ -66,3 +72,32 @@ def test_results_of_another_study_are_not_mixed_with(study: Study, change: dict[
     study.prepare()
     with pytest.raises(InputError, match=f"{complaint}. Give this one another --name."):
         replace(study, **change).prepare()
+
+
+def test_smoke_is_the_tiniest_cohort_and_budget_under_a_name_of_its_own() -> None:
+    study = choose_study(PRESETS, "phantom", smoke=True, **FOLDERS)
+    assert (study.name, study.cohort, study.budget) == ("phantom-smoke", SMOKE["cohort"], SMOKE["budget"])
+    assert (study.results, study.work) == (Path("results/phantom-smoke"), Path("work/phantom-smoke"))
+
+
+def test_data_sets_folder_is_trained_on_as_train_json_says(tmp_path: Path) -> None:
+    study = choose_study(PRESETS, str(tmp_path), **FOLDERS)
+    assert (study.name, study.budget) == (tmp_path.name, {})
+
+
+def test_own_settings_go_before_the_presets() -> None:
+    budget = choose_study(PRESETS, "phantom", budget={"max_epochs": 3}, **FOLDERS).budget
+    assert (budget["max_epochs"], budget["batch_size"]) == (3, 2)
+
+
+@pytest.mark.parametrize(
+    ("cohort", "options", "complaint"),
+    [
+        ("nowhere", {}, "no cohort 'nowhere': expected phantom, or the folder"),
+        ("phantom", {"split": "split.json"}, "synthetic cases have their own split"),
+        ("phantom", {"name": "a/b"}, "cannot be 'a/b'"),
+    ],
+)
+def test_slips_are_refused(cohort: str, options: dict[str, str], complaint: str) -> None:
+    with pytest.raises(InputError, match=complaint):
+        choose_study(PRESETS, cohort, **FOLDERS, **options)  # type: ignore[arg-type]
