@@ -181,6 +181,7 @@ class Data:
         spacing: tuple[float, float, float] = (1.0, 1.0, 1.0),
         seed: int = 0,
         wide: bool = False,
+        healthy: bool = False,
     ) -> None:
         """Write a synthetic data set in the layout of BraTS 2018, to try everything without patients' data.
 
@@ -193,10 +194,11 @@ class Data:
             spacing: size of a voxel in mm, one number or three with commas between them.
             seed: chooses the patients.
             wide: far more varied patients and scanners, to train networks that are to work on real scans.
+            healthy: heads without a tumour alone, of the wide setting.
         """
         from pkdr_monai.phantom import write_cohort
 
-        model, progress = ("wide" if wide else "brats2018"), ProgressLine("drawing")
+        model, progress = ("healthy" if healthy else "wide" if wide else "brats2018"), ProgressLine("drawing")
         write_cohort(folder, cases=cases, shape=shape, spacing=spacing, seed=seed, progress=progress, model=model)
         echo(f"{folder}: synthetic cases: {cases}. Next: pkdr data split {shlex.quote(folder)} --output datalist.json")
 

@@ -38,9 +38,11 @@ class AnySubsetVNet(PatchVNet):
         norm: ``batch`` or ``instance``. A running mean and variance of batch norm would be a mixture over subsets that
             fits none of them; see :class:`PatchVNet`.
         modality_dropout: train with random subsets; if not, with all that is there, a control.
+        single_share: probability that a sample keeps one modality alone, for hospitals that have one; ``None`` for all
+            sizes of subsets equally often.
 
     Raises:
-        ValueError: when a channel count or the patch size does not fit.
+        ValueError: when a channel count, the patch size or the share does not fit.
         InputError: when a modality is unknown or not among ``modalities``.
 
     Example:
@@ -63,13 +65,17 @@ class AnySubsetVNet(PatchVNet):
         patch_size: int = STRIDE,
         norm: str = "instance",
         modality_dropout: bool = True,
+        single_share: float | None = None,
     ) -> None:
+        if single_share is not None and not 0 <= single_share <= 1:
+            raise ValueError(f"single_share is a probability, got {single_share}.")
         known = parse_modalities(modalities)
         super().__init__(len(known), out_channels, init_filters, patch_head, patch_size, norm)
         self.modalities = known
         self.available = known if available is None else parse_modalities(available)
         self.slots = list(channel_indices(self.available, known))
         self.modality_dropout = modality_dropout
+        self.single_share = single_share
         self.in_channels = len(self.available)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
@@ -119,30 +125,38 @@ class AnySubsetVNet(PatchVNet):
         """Return 1 for each modality of each sample that is kept and 0 for the others, ``(B, M)``."""
         if self.training and self.modality_dropout:
             there = x.detach().flatten(2).any(2).cpu()
-            return draw_subsets(there).to(x)
+            return draw_subsets(there, self.single_share).to(x)
         kept = [float(name in self.available) for name in self.modalities]
         return x.new_tensor(kept).expand(x.shape[0], -1)
 
 
-def draw_subset(count: int) -> list[bool]:
-    """Draw a non-empty subset of ``count`` modalities: first its size, uniformly, then one of that size, uniformly.
+def draw_subset(count: int, single_share: float | None = None) -> list[bool]:
+    """Draw a non-empty subset of ``count`` modalities: first its size, then one of that size, uniformly.
 
     It uses torch's generator of the CPU, so that no device has to be waited for.
+
+    Args:
+        count: number of modalities there are.
+        single_share: probability of the size 1; the other sizes share the rest. ``None`` for all sizes alike.
 
     Example:
         >>> sum(draw_subset(4)) in (1, 2, 3, 4)
         True
     """
-    size = int(torch.randint(1, count + 1, ()))
+    if single_share is None or count == 1:
+        size = int(torch.randint(1, count + 1, ()))
+    else:
+        size = 1 if float(torch.rand(())) < single_share else int(torch.randint(2, count + 1, ()))
     chosen = torch.randperm(count)[:size].tolist()
     return [modality in chosen for modality in range(count)]
 
 
-def draw_subsets(there: torch.Tensor) -> torch.Tensor:
+def draw_subsets(there: torch.Tensor, single_share: float | None = None) -> torch.Tensor:
     """Draw a non-empty subset of the modalities that are there, for each sample by itself.
 
     Args:
         there: which modalities each sample has, ``(B, M)``, bool. A sample that has none keeps none.
+        single_share: probability that one alone is kept; ``None`` for all sizes alike.
 
     Returns:
         Which are kept, ``(B, M)``, bool, on the CPU.
@@ -155,5 +169,5 @@ def draw_subsets(there: torch.Tensor) -> torch.Tensor:
     for sample, modalities in enumerate(there):
         present = modalities.nonzero().flatten()
         if len(present):
-            kept[sample, present] = torch.tensor(draw_subset(len(present)))
+            kept[sample, present] = torch.tensor(draw_subset(len(present), single_share))
     return kept

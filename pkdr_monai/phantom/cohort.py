@@ -7,6 +7,7 @@ tumour shows in FLAIR and T2. docs/phantom.md describes the model, its sources a
 from __future__ import annotations
 
 import gzip
+import itertools
 import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -29,7 +30,7 @@ __all__ = ["PhantomCase", "make_case", "write_cohort"]
 RECORD = "phantom.json"
 MODEL_VERSION = 1  # raise it when the same seed gives other bytes
 WIDE_VERSION = 2  # the same for the wide setting
-MODELS = ("brats2018", "wide")
+MODELS = {"brats2018": "Phantom18", "wide": "PhantomWide", "healthy": "PhantomHealthy"}  # and their cases' names
 COMPRESSION = 1  # noise does not compress: more effort costs time and saves little
 
 
@@ -54,8 +55,9 @@ def write_cohort(
         spacing: size of a voxel in millimetres.
         seed: names the cohort.
         progress: called after each case with the number of cases done and in all.
-        model: ``"brats2018"``, whose cases are alike to that data set's, or ``"wide"``, the wide setting: far more
-            varied, with names ``PhantomWide_...`` and, below ``healthy/``, heads without a tumour.
+        model: ``"brats2018"``, whose cases are alike to that data set's; ``"wide"``, the wide setting: far more
+            varied, with names ``PhantomWide_...`` and, below ``healthy/``, some heads without a tumour; or
+            ``"healthy"``, such heads alone, ``PhantomHealthy_...``.
 
     Returns:
         The cases' folders, in order.
@@ -75,7 +77,7 @@ def write_cohort(
         raise InputError(f"expected a model of {' or '.join(MODELS)}, got {model!r}.")
     ImageGrid(shape, spacing)  # refuses what no case could have before anything is written
     folder = Path(folder)
-    wide = model == "wide"
+    wide = model != "brats2018"
     recipe = {
         **({"model": model} if wide else {}),  # version 1's records have no such entry
         "model_version": WIDE_VERSION if wide else MODEL_VERSION,
@@ -89,13 +91,15 @@ def write_cohort(
     arguments: tuple[Any, ...]
     for number in range(cases):
         case_seed = int(np.random.SeedSequence([seed, number]).generate_state(1, np.uint64)[0])
+        if model == "healthy":
+            case_seed = next(other for other in itertools.count(case_seed) if wide_grade(other) == "none")
         if wide:
             grade = wide_grade(case_seed).replace("none", HEALTHY_FOLDER)
             draw, arguments = make_wide_case, (case_seed, shape, spacing)
         else:
             grade = _grade(seed, number)
             draw, arguments = make_case, (case_seed, shape, spacing, grade)
-        folders.append(folder / grade / f"{'PhantomWide' if wide else 'Phantom18'}_{number:04d}_1")
+        folders.append(folder / grade / f"{MODELS[model]}_{number:04d}_1")
         _write_case(folders[-1], draw, arguments)
         if progress is not None:
             progress(number + 1, cases)

@@ -19,6 +19,7 @@ __all__ = ["Evaluation", "ModelCard", "card_path", "data_source"]
 
 SYNTHETIC_PREFIX = "Phantom"  # of the names that `pkdr data demo` gives
 EXPRESSION = ("$", "@", "%")  # how MONAI's configs mark what they evaluate
+TRAINING_ONLY = ("modality_dropout", "single_share")  # arguments of networks for any subset
 WRITE_IT = "A training writes it; an evaluation (bundle/configs/evaluate.json) writes it again."
 
 
@@ -210,7 +211,8 @@ def data_source(data_list: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _without_subset(network: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in network.items() if name != "available"}
+    """Return a network's description without what depends on the subset at hand, or matters in training alone."""
+    return {name: value for name, value in network.items() if name not in ("available", *TRAINING_ONLY)}
 
 
 def _refuse_code(description: Any) -> None:
