@@ -87,7 +87,7 @@ def test_a_case_that_lacks_a_modality_serves_with_what_it_has() -> None:
 def test_dropped_modalities_do_not_reach_the_features(monkeypatch: pytest.MonkeyPatch) -> None:
     network = AnySubsetVNet(init_filters=2).train()
     monkeypatch.setattr(
-        "pkdr_monai.networks.any_subset.draw_subset", lambda count: [index == 2 for index in range(count)]
+        "pkdr_monai.networks.any_subset.draw_subset", lambda count, share: [index == 2 for index in range(count)]
     )
     image = torch.randn(2, 4, 32, 32, 32)
     other = torch.randn(2, 4, 32, 32, 32)
@@ -117,3 +117,20 @@ def test_it_is_scriptable(whole: AnySubsetVNet) -> None:
     network.load_state_dict(whole.state_dict())
     image = torch.randn(1, 2, 20, 32, 17)
     torch.testing.assert_close(torch.jit.script(network)(image), network(image))
+
+
+@pytest.mark.parametrize("share", [0.0, 0.7, 1.0])
+def test_single_modalities_are_drawn_as_often_as_asked(share: float) -> None:
+    torch.manual_seed(0)
+    kept = draw_subsets(torch.ones(2000, 4, dtype=torch.bool), share)
+    single = kept.sum(dim=1) == 1
+    assert float(single.float().mean()) == pytest.approx(share, abs=0.04)
+    assert bool(kept.any(dim=1).all())
+    if share:
+        each = kept[single].float().mean(dim=0)
+        torch.testing.assert_close(each, torch.full((4,), 0.25), atol=0.05, rtol=0)
+
+
+def test_a_share_beyond_one_is_refused() -> None:
+    with pytest.raises(ValueError, match="single_share is a probability"):
+        AnySubsetVNet(init_filters=2, single_share=1.5)

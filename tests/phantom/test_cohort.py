@@ -144,13 +144,21 @@ def test_a_wide_cohort_has_the_same_layout_and_names_of_its_own(tmp_path):
     assert json.loads((tmp_path / "phantom.json").read_text())["recipe"]["model"] == "wide"
 
 
+def test_a_healthy_cohort_holds_heads_without_a_tumour_alone(tmp_path):
+    folders = write_cohort(tmp_path, cases=2, shape=(32, 32, 32), spacing=(6.0, 6.0, 6.0), seed=5, model="healthy")
+    assert [folder.parent.name for folder in folders] == ["healthy", "healthy"]
+    images = [nib.load(folder / f"{folder.name}_t2.nii.gz").get_fdata() for folder in folders]
+    assert not np.array_equal(*images)
+    assert not any(nib.load(folder / f"{folder.name}_seg.nii.gz").get_fdata().any() for folder in folders)
+
+
 def test_a_wide_cohort_can_be_split_and_is_synthetic(tmp_path):
     write_cohort(tmp_path, cases=10, shape=(32, 32, 32), spacing=(6.0, 6.0, 6.0), model="wide")
     assert data_source(make_data_list(tmp_path))["synthetic"]
 
 
 def test_an_unknown_model_is_refused(tmp_path):
-    with pytest.raises(InputError, match="expected a model of brats2018 or wide"):
+    with pytest.raises(InputError, match="expected a model of brats2018 or wide or healthy"):
         write_small(tmp_path, model="narrow")
 
 
