@@ -1,4 +1,4 @@
-"""The weights that come with the bundle, made again from nothing: synthetic patients, a teacher, one student.
+"""The weights that come with the bundle, made again from nothing: synthetic patients, a teacher, a student in two stages.
 
 No patient's scan takes part. `docs/weights.md` says what the weights are worth, and how long each step takes.
 """
@@ -19,9 +19,11 @@ from pkdr_monai.runs import ModelCard, read_model
 
 FOLDER = Path("runs", "weights")
 SETTINGS, CONFIGS = "experiments/weights", "bundle/configs"
-COHORT, DATA_LIST = FOLDER / "cohort", FOLDER / "cohort.json"
+ANY_SUBSET, STRONG = f"{CONFIGS}/any_subset.json", f"{CONFIGS}/strong_train.json"
+COHORT, DATA_LIST, MORE = FOLDER / "cohort", FOLDER / "cohort.json", FOLDER / "more.json"
 TEACHER = FOLDER / "teacher" / "models" / "model_last.pt"
-STUDENT = FOLDER / "any_subset"
+FIRST = FOLDER / "any_subset" / "models" / "model_last.pt"
+STUDENT = FOLDER / "any_subset_more"
 
 
 def main(arguments: Sequence[str] = ()) -> int:
@@ -36,25 +38,35 @@ def main(arguments: Sequence[str] = ()) -> int:
 def steps() -> list[Step]:
     """Return the commands, in their order."""
     return [
-        _draw("narrow", "200 patients like those of BraTS", "--cases 200 --shape 120,120,78 --seed 11"),
-        _draw("wide", "228 far more varied ones", "--wide --cases 228 --shape 96,112,80 --seed 5"),
-        Step(
-            "Divide them into training and validation",
-            ["pkdr", "data", "split", str(COHORT), "--split", f"{SETTINGS}/cases.json", "--output", str(DATA_LIST)],
-            DATA_LIST,
-        ),
+        _draw("narrow", "300 patients like those of BraTS", "--cases 300 --shape 120,120,78 --seed 11"),
+        _draw("wide", "300 far more varied ones", "--wide --cases 300 --shape 96,112,80 --seed 5"),
+        _draw("healthy", "60 heads without a tumour", "--healthy --cases 60 --shape 96,112,80 --seed 8"),
+        _split("Choose the cases of the teacher and of the student's first stage", "cases", DATA_LIST),
+        _split("Choose the cases of its second stage", "more_cases", MORE),
         Step(
             "Train the teacher, which sees all four modalities",
-            _train(["train_teacher.json", "strong_train.json"], "teacher", "teacher", []),
+            _train([f"{CONFIGS}/train_teacher.json", STRONG], "teacher", "teacher", DATA_LIST, []),
             TEACHER,
         ),
         Step(
             "Train the student for any subset of the modalities, from the teacher's weights and beside it",
             _train(
-                ["any_subset.json", "strong_train.json"],
+                [ANY_SUBSET, STRONG],
                 "student",
                 "any_subset",
+                DATA_LIST,
                 ["--teacher_checkpoint", str(TEACHER), "--initial_weights", str(TEACHER)],
+            ),
+            FIRST,
+        ),
+        Step(
+            "Train it further on more patients by their labels alone, most of the time from a single modality",
+            _train(
+                [ANY_SUBSET, "experiments/table1/unimodal.yaml", STRONG],
+                "more",
+                "any_subset_more",
+                MORE,
+                ["--initial_weights", str(FIRST)],
             ),
             STUDENT / "models" / "model_last.pt",
         ),
@@ -93,9 +105,14 @@ def _draw(name: str, who: str, options: str) -> Step:
     return Step(f"Draw {who}", ["pkdr", "data", "demo", str(COHORT / name), *options.split(), "--spacing", "2"])
 
 
-def _train(overlays: list[str], settings: str, run: str, options: list[str]) -> list[str]:
-    files = [f"{CONFIGS}/train.json", *(f"{CONFIGS}/{name}" for name in overlays), f"{SETTINGS}/{settings}.json"]
-    data = ["--dataset_dir", str(COHORT), "--data_list_file", str(DATA_LIST)]
+def _split(title: str, cases: str, data_list: Path) -> Step:
+    options = ["--split", f"{SETTINGS}/{cases}.json", "--output", str(data_list)]
+    return Step(title, ["pkdr", "data", "split", str(COHORT), *options], data_list)
+
+
+def _train(overlays: list[str], settings: str, run: str, data_list: Path, options: list[str]) -> list[str]:
+    files = [f"{CONFIGS}/train.json", *overlays, f"{SETTINGS}/{settings}.json"]
+    data = ["--dataset_dir", str(COHORT), "--data_list_file", str(data_list)]
     return bundle("training", files, [*data, "--output_dir", str(FOLDER / run), *options, "--resume", "true"])
 
 
