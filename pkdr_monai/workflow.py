@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 
 __all__ = ["as_config_text", "check_overrides", "command_line", "find_configs", "load_configs", "run_bundle"]
 
-
 SEPARATOR = "#"
 
 

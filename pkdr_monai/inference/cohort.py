@@ -38,9 +38,7 @@ from pkdr_monai.runs.record import environment
 
 __all__ = ["CaseRunner", "Shard", "predict"]
 
-
 logger = logging.getLogger(__name__)
-
 
 Model: TypeAlias = tuple[Path | None, tuple[str, ...]]
 """What one loaded network is: its weights and the modalities that it is given."""
@@ -201,7 +199,7 @@ class CaseRunner:
     command: Callable[[ModelCard], str] | None = None
     _engines: dict[Model, Engine] = field(default_factory=dict)
     _loaded: dict[Model, Predictor] = field(default_factory=dict)
-    _told: dict[Model, ModelCard] = field(default_factory=dict)
+    _introduced: dict[Model, ModelCard] = field(default_factory=dict)
 
     def models_used(self) -> list[dict[str, Any]]:
         """Return the models that were chosen so far, for the record."""
@@ -213,7 +211,7 @@ class CaseRunner:
                 "expected_dice": None if card.evaluation is None else vars(card.evaluation),
                 "warnings": warnings_about(card),
             }
-            for card in self._told.values()
+            for card in self._introduced.values()
         ]
 
     def run(self, scan: Scan) -> dict[str, Any]:
@@ -273,10 +271,10 @@ class CaseRunner:
     def _introduce(self, cards: Iterable[ModelCard]) -> None:
         """Say once of each model what it is, what to expect of it, and how to run it without this package's command."""
         for card in cards:
-            if _model(card) in self._told:
+            if _model(card) in self._introduced:
                 continue
             engine = self._engine(card)
-            self._told[_model(card)] = card
+            self._introduced[_model(card)] = card
             for line in describe_model(card):
                 self.log(line)
             self.log(f"  computed by {engine}")

@@ -106,7 +106,7 @@ def _begins_with_an_element(start: bytes) -> bool:
 
 @contextmanager
 def quiet_pydicom() -> Iterator[None]:
-    """Keep pydicom from telling of values that the standard forbids, with paths that may name a patient."""
+    """Keep pydicom from warning of values that the standard forbids, with paths that may name a patient."""
     logger = logging.getLogger("pydicom")
     level = logger.level
     logger.setLevel(logging.CRITICAL)

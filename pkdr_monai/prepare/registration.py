@@ -16,7 +16,6 @@ from pkdr_monai.prepare.volume import LPS, Volume, itk_image, itk_voxels, one_th
 
 __all__ = ["METHOD", "OneGrid", "Registration", "bring_to_one_grid", "register", "resample"]
 
-
 METHOD = "rigid, 6 degrees of freedom; Mattes mutual information, 50 bins; 3 resolutions; SimpleITK, one thread"
 BINS, SAMPLED, SEED = 50, 0.25, 1
 SHRINKING, SMOOTHING = (4, 2, 1), (2.0, 1.0, 0.0)  # voxels, and mm

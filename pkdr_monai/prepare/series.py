@@ -23,7 +23,6 @@ from pkdr_monai.prepare.volume import Volume, read_volume
 
 __all__ = ["Series", "convert_series", "converter_version", "read_series"]
 
-
 OPTIONS = ("-f", "volume", "-b", "n", "-z", "n", "-x", "n")  # neither sidecar nor compression nor cropping
 PARALLEL = 1e-3  # of direction cosines, which are stored with few digits
 PRIVATE = ("PatientID", "PatientBirthDate", "AccessionNumber", "StudyID")

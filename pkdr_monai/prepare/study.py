@@ -23,7 +23,6 @@ from pkdr_monai.runs.models import read_model
 
 __all__ = ["Prepared", "choose_series", "prepare_study", "segment_study"]
 
-
 PREPARED = "prepared"
 
 
@@ -98,7 +97,7 @@ def prepare_study(
         writer = CaseWriter(case, output / case, brain, n4, log)
         facts = {
             "input": _inputs(study),
-            "series": [_told(*pair, chosen, named or {}) for pair in zip(study, judgements, strict=True)],
+            "series": [_series_entry(*pair, chosen, named or {}) for pair in zip(study, judgements, strict=True)],
         }
         sources = {modality: {"series": series.key} for modality, series in chosen.items()}
         versions = {"dcm2niix": converter_version(), "pydicom": require_extra().__version__}
@@ -188,7 +187,7 @@ def _inputs(study: Sequence[Series]) -> dict[str, Any]:
     }
 
 
-def _told(
+def _series_entry(
     series: Series, judgement: Judgement, chosen: Mapping[str, Series], named: Mapping[str, str]
 ) -> dict[str, Any]:
     used = next((modality for modality, one in chosen.items() if one is series), None)
@@ -244,14 +243,14 @@ def segment_study(
         record.update(segment(prepared.folder, output))
         (case,) = record["cases"]
         if dicom_seg and case["status"] != "failed":
-            path = _write(prepared, output, record, case)
+            path = _write_segmentation(prepared, output, record, case)
             log(f"{prepared.case}: DICOM Segmentation in {path}")
 
     prepare_study(source, output / PREPARED, named=named, brain=brain, n4=n4, log=log, use=use)
     return record
 
 
-def _write(prepared: Prepared, output: Path, record: Mapping[str, Any], case: Mapping[str, Any]) -> Path:
+def _write_segmentation(prepared: Prepared, output: Path, record: Mapping[str, Any], case: Mapping[str, Any]) -> Path:
     """Write the segmentation of the series on whose own grid the label map lies."""
     models = record["models"]
     series = prepared.series[prepared.reference]

@@ -21,7 +21,6 @@ from pkdr_monai.scoring.label_maps import find_predictions, find_truths
 
 __all__ = ["Scored", "score_label_maps", "summary", "table", "write_scores"]
 
-
 TITLES = ("WT", "TC", "ET", "mean")
 
 
