@@ -15,7 +15,7 @@ from pkdr_monai.errors import InputError
 from pkdr_monai.files import read_object
 from pkdr_monai.regions import REGIONS
 from pkdr_monai.reporting.scans import Segmentation, case_of_file, find_segmentations
-from pkdr_monai.runs.tables import read_history, read_table
+from pkdr_monai.runs.tables import METRIC_FILES, read_history, read_table
 
 __all__ = [
     "METRICS",
@@ -139,8 +139,8 @@ class Metric:
 
 
 METRICS: dict[str, Metric] = {
-    "dice": Metric("val_mean_dice_raw.csv", "Dice", "", 3),
-    "hd95": Metric("val_hd95_raw.csv", "HD95", "mm", 1),
+    "dice": Metric(METRIC_FILES["dice"], "Dice", "", 3),
+    "hd95": Metric(METRIC_FILES["hd95"], "HD95", "mm", 1),
 }
 """The scores that a report knows, in the order in which it shows them."""
 

@@ -11,7 +11,7 @@ from pkdr_monai.errors import InputError
 from pkdr_monai.files import atomic_write
 from pkdr_monai.regions import REGIONS
 
-__all__ = ["read_figures", "read_history", "read_table", "write_history"]
+__all__ = ["METRIC_FILES", "read_figures", "read_history", "read_table", "write_history"]
 
 
 def read_history(path: str | Path) -> list[dict[str, float]]:
@@ -55,7 +55,8 @@ def write_history(path: str | Path, rows: Sequence[dict[str, float]]) -> None:
         file.write(text.getvalue().encode(errors="backslashreplace"))
 
 
-METRICS = {"dice": "val_mean_dice_raw.csv", "hd95": "val_hd95_raw.csv"}
+METRIC_FILES = {"dice": "val_mean_dice_raw.csv", "hd95": "val_hd95_raw.csv"}
+"""The table of each metric in the folder of an evaluation."""
 
 
 def read_table(path: str | Path) -> list[tuple[str, tuple[float, ...]]]:
@@ -96,7 +97,7 @@ def read_figures(folder: str | Path, names: Sequence[str]) -> dict[str, dict[str
         InputError: when a table is damaged.
     """
     figures: dict[str, dict[str, dict[str, float]]] = {name: {} for name in names}
-    for metric, table in METRICS.items():
+    for metric, table in METRIC_FILES.items():
         for name, (_, values) in zip(names, read_table(Path(folder) / table), strict=True):
             figures[name][metric] = {region: round(value, 5) for region, value in zip(REGIONS, values, strict=True)}
     return figures
