@@ -1,4 +1,4 @@
-"""The weights that come with the bundle, made again from nothing: synthetic patients, a teacher, a student in two stages.
+"""The weights that come with the bundle, made again: synthetic patients, a teacher, and a student in two stages.
 
 No patient's scan takes part. `docs/weights.md` says what the weights are worth, and how long each step takes.
 """

@@ -29,9 +29,9 @@ def test_every_config_that_the_demo_names_exists(demo: ModuleType) -> None:
 def test_every_config_that_making_the_weights_names_exists(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(str(ROOT))
     steps = importlib.import_module("experiments.weights").steps()
-    named = [word for step in steps for word in step.command if word.startswith("['") or word.endswith("/cases.json")]
+    named = [word for step in steps for word in step.command if word.startswith("['") or word.endswith("cases.json")]
     files = [name for word in named for name in word.strip("[]'").split("','")]
-    assert len(files) == 9
+    assert len(files) == 15
     assert all((ROOT / name).is_file() for name in files)
 
 
