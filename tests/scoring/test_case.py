@@ -18,6 +18,7 @@ from pkdr_monai.errors import InputError
 from pkdr_monai.metrics import HD95Metric
 from pkdr_monai.regions import label_to_regions
 from pkdr_monai.scoring.case import COLUMNS, check_grids, columns, score_case
+from tests.scoring import brats_figures
 from tests.scoring.conftest import TISSUES, random_label
 
 SPACINGS = (1.0, 1.5, 3.0)
@@ -181,3 +182,14 @@ def test_values_of_another_scheme_and_broken_files_are_named(write_labels: Write
 def test_regions_are_nested_as_a_label_map_holds_them() -> None:
     tc, wt, et = label_to_regions(torch.from_numpy(random_label(0)), "brats2018").bool()
     assert bool((wt | ~tc).all() and (tc | ~et).all())
+
+
+@pytest.mark.parametrize("seed", brats_figures.SEEDS)
+def test_dice_is_that_of_the_public_evaluation_of_brats_2023(seed: int, write_labels: Writer) -> None:
+    found, true = brats_figures.label_maps(seed)
+    folder = write_labels("labels", {"found.nii.gz": found, "true.nii.gz": true}, np.eye(4))
+    scores = score_case("a", folder / "found.nii.gz", folder / "true.nii.gz", "brats2023", "brats2023")
+    for region, (dice, hd95) in brats_figures.FIGURES[seed].items():
+        assert scores[f"dice_{region}"] == pytest.approx(dice, abs=1e-6)
+        if hd95 < 374:  # theirs where one mask is empty; ours is the image's diagonal
+            assert scores[f"hd95_{region}"] == pytest.approx(hd95, abs=1.0)  # their surfaces lie between the voxels
