@@ -16,7 +16,7 @@ NEVER = -1
 
 
 def keep_freed_memory() -> bool:
-    """Make the C library to keep freed memory for the next tensor instead of returning it to the system.
+    """Make the C library keep freed memory for the next tensor instead of returning it to the system.
 
     glibc maps every block over 32 MiB and unmaps it when it is freed; the kernel then zeroes each page again at
     its first touch. In a CPU training step, whose large activations come and go, that took 30 % of the time (measured
