@@ -15,8 +15,12 @@ from pkdr_monai.studies.statistics import paired_test
 __all__ = ["Point", "curve_table", "draw_curve", "read_curve"]
 
 REGIONS = ("wt", "tc", "et")
-STARTS = {"weights": "from the weights", "scratch": "from scratch"}
-COLOURS = {"weights": "#0072b2", "scratch": "#d55e00"}  # of Okabe and Ito
+STARTS = {
+    "weights": "from the weights, half the steps",
+    "weights_long": "from the weights, as many steps",
+    "scratch": "from scratch",
+}
+COLOURS = {"weights": "#56b4e9", "weights_long": "#0072b2", "scratch": "#d55e00"}  # of Okabe and Ito
 Scores = dict[str, dict[str, float]]
 
 
@@ -25,7 +29,7 @@ class Point:
     """The Dice of the test cases after one kind of training, over all of its folds.
 
     Args:
-        start: ``"weights"`` or ``"scratch"``.
+        start: one of ``STARTS``.
         cases: labelled cases that it had, of which a quarter chose the epoch.
         dice: Dice of each region of each test case.
     """
@@ -67,7 +71,7 @@ def curve_table(points: Sequence[Point], zero: Scores) -> Iterator[str]:
         before = Point("weights", 0, {case: zero[case] for case in point.dice})
         means = [*dice, np.mean(dice), np.mean([before.mean(region) for region in REGIONS])]
         cells = [str(point.cases), STARTS[point.start], str(len(point.dice)), *(f"{value:.3f}" for value in means)]
-        gain = _gain(point, other) if point.start == "weights" and other else ""
+        gain = _gain(point, other) if point.start != "scratch" and other else ""
         yield f"| {' | '.join([*cells, gain])} |"
 
 
@@ -80,7 +84,8 @@ def draw_curve(points: Sequence[Point], zero: Scores) -> Figure:
         )
         for start, name in STARTS.items():
             found = [(point.cases, point.mean(region)) for point in points if point.start == start]
-            axes.plot(*zip(*found, strict=True), marker="o", color=COLOURS[start], label=name)
+            if found:
+                axes.plot(*zip(*found, strict=True), marker="o", color=COLOURS[start], label=name)
         axes.set(title=region.upper(), xlabel="labelled cases", xticks=sorted({point.cases for point in points}))
         axes.spines[["top", "right"]].set_visible(False)
     figure.axes[0].set(ylabel="Dice, mean of the test cases", ylim=(0, 1))

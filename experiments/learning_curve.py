@@ -1,10 +1,12 @@
 """What a few labelled cases are worth, with the weights that come along and without: a learning curve.
 
-    python -m experiments.learning_curve BRATS2018 [MODALITY]
+    python -m experiments.learning_curve BRATS2018 [MODALITY] [STARTS]
 
 Three folds of 24 cases, each case a test case of one of them. In each, networks of one modality are trained on 4, 8
-and 16 cases (a quarter of which choose the epoch): from the shipped weights, and from scratch with twice the steps. A
-run that has a result is not repeated. The results are in experiments/results/weights/learning_curve/.
+and 16 cases (a quarter of which choose the epoch): from the shipped weights in half the steps and at a lower learning
+rate (`weights`), from them as long and as fast as from scratch (`weights_long`), and from scratch (`scratch`). STARTS
+names some of these, with commas between them. A run that has a result is not repeated. The results are in
+experiments/results/weights/learning_curve/.
 """
 
 from __future__ import annotations
@@ -19,7 +21,7 @@ from experiments.steps import ROOT, Step, bundle, run_steps
 from pkdr_monai.data import load_data_list, make_data_list
 from pkdr_monai.data.layouts import find_cases
 from pkdr_monai.data.splits import split_folds
-from pkdr_monai.files import read_object, write_json
+from pkdr_monai.files import file_hash, read_object, write_json
 from pkdr_monai.runs.tables import read_figures, read_history
 
 FOLDER = Path("runs", "learning_curve")
@@ -29,9 +31,11 @@ FOLDS = 3
 SIZES = (4, 8, 16)
 VALIDATION_SHARE = 4  # one case in so many chooses the epoch
 BATCH_SIZE = 3  # that of fine_tune.json; it divides the training cases of each size
-STEPS = {"weights": 360, "scratch": 720}
+STEPS = {"weights": 360, "weights_long": 720, "scratch": 720}
+SHIPPED = ["--initial_weights", "bundle/models/model.pt"]
 OPTIONS = {
-    "weights": ["--initial_weights", "bundle/models/model.pt", "--learning_rate", "0.0003"],
+    "weights": [*SHIPPED, "--learning_rate", "0.0003"],
+    "weights_long": [*SHIPPED, "--learning_rate", "0.001"],
     "scratch": ["--learning_rate", "0.001"],
 }
 
@@ -78,9 +82,10 @@ class Run:
 
 def main(arguments: Sequence[str]) -> int:
     """Train and score what has no result yet; return the exit code of a command that failed, or 0."""
-    dataset_dir, modality = (*arguments, "t2")[:2]
+    dataset_dir, *rest = arguments
+    modality, starts = rest[0] if rest else "t2", rest[1].split(",") if len(rest) > 1 else list(STEPS)
     for run in runs(modality):
-        if run.result.is_file():
+        if run.start not in starts or run.result.is_file():
             continue
         _write_data_list(run, Path(dataset_dir))
         code = run_steps(run.steps(dataset_dir), f"python -m experiments.learning_curve {' '.join(arguments)}")
@@ -131,6 +136,7 @@ def _result(run: Run) -> dict[str, object]:
         "fold": run.fold,
         "steps": STEPS[run.start],
         "options": OPTIONS[run.start],
+        "initial_weights": None if run.start == "scratch" else file_hash(ROOT / SHIPPED[1]),
         "training": names["training"],
         "validation": names["validation"],
         "best_epoch": record["best"]["epoch"],

@@ -48,7 +48,7 @@ def curve(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_the_learning_curve_pools_the_divisions_and_compares_the_starts_case_by_case(curve: Path) -> None:
+def test_the_learning_curve_pools_the_folds_and_compares_the_starts_case_by_case(curve: Path) -> None:
     points = read_curve(curve)
     assert [(point.cases, point.start, len(point.dice)) for point in points] == [
         (4, "scratch", 12), (4, "weights", 12), (8, "weights", 6)
@@ -59,7 +59,7 @@ def test_the_learning_curve_pools_the_divisions_and_compares_the_starts_case_by_
     assert scratch.endswith("| 0.500 |  |")
     assert "| 0.500 | +0.10" in weights or "| 0.500 | +0.09" in weights
     assert weights.endswith(", 0.00049 |")  # the least p that Wilcoxon's test has for 12 pairs, 2 / 2**12
-    assert alone.startswith("| 8 | from the weights | 6 | 0.60")
+    assert alone.startswith("| 8 | from the weights, half the steps | 6 | 0.60")
     assert alone.endswith("|  |")
 
 
