@@ -13,6 +13,7 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 import pytest
+import torch
 
 from pkdr_monai.cli import main
 
@@ -31,6 +32,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         for mark in lacking.keys() & item.keywords:
             item.add_marker(pytest.mark.skip(reason=lacking[mark]))
+
+
+@pytest.fixture(autouse=True)
+def same_numbers() -> None:
+    """Draw the same random numbers in every run, whatever ran before."""
+    torch.manual_seed(0)
 
 
 @pytest.fixture(autouse=True)
