@@ -9,7 +9,7 @@ INSTALLED := $(VENV)/.installed
 help:
 	@echo "make demo       one synthetic patient, segmented from FLAIR alone with the weights of the bundle (two minutes)"
 	@echo "make demo-training  synthetic cohort, teacher, student, baseline and one table (about 10 minutes on 2 cores)"
-	@echo "make weights    the weights of the bundle again, from nothing (about 2 hours on 2 cores)"
+	@echo "make weights    the weights of the bundle again, from nothing (about 3.5 hours on 2 cores)"
 	@echo "make test       the test suite"
 	@echo "make test-heavy faults, inputs by the thousand, every documented command (about 20 minutes on 2 cores)"
 	@echo "make test-real  the tests on real BraTS cases; set PKDR_REAL_DATA to their folder"

@@ -29,7 +29,7 @@ STUDENT = FOLDER / "any_subset_more"
 def main(arguments: Sequence[str] = ()) -> int:
     """Run the steps that have no result yet; return the exit code of one that failed, or 0."""
     if list(arguments) == ["ship"]:
-        card = ship_model(ROOT / "bundle" / "models", ROOT / STUDENT / "models")
+        card = ship_model(ROOT / "bundle" / "models", ROOT / STUDENT / "models", ROOT / FIRST)
         print(f"{card.weights}: SHA-256 {card.sha256}")
         return 0
     return run_steps(steps(), "make weights")
@@ -71,18 +71,20 @@ def steps() -> list[Step]:
             STUDENT / "models" / "model_last.pt",
         ),
         Step(
-            "Put the student into the bundle, in half precision",
+            "Put the mean of both stages into the bundle, in half precision",
             ["python", "-m", "experiments.weights", "ship"],
         ),
     ]
 
 
-def ship_model(folder: str | Path, trained: str | Path) -> ModelCard:
+def ship_model(folder: str | Path, trained: str | Path, first: str | Path | None = None) -> ModelCard:
     """Put the network of a training's last epoch into a bundle's ``models``, in half precision, with its card.
 
     Args:
         folder: the bundle's ``models``.
         trained: the ``models`` of a finished training.
+        first: weights that the training began from, which are averaged with its own; ``None`` for its own alone. The
+            mean of both kept what the first could and most of what the training added (docs/weights.md).
 
     Returns:
         The card, without an evaluation.
@@ -92,6 +94,11 @@ def ship_model(folder: str | Path, trained: str | Path) -> ModelCard:
     """
     state = read_tensors(Path(trained) / "model_last.pt")
     card = read_model(Path(trained) / "model.pt")
+    if first is not None:
+        begun = read_tensors(first)
+        state = {
+            name: (value + begun[name]) / 2 if value.is_floating_point() else value for name, value in state.items()
+        }
     half = {name: value.half() if value.is_floating_point() else value for name, value in state.items()}
     target = Path(folder) / "model.pt"
     with atomic_write(target) as file:

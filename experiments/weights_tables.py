@@ -13,13 +13,17 @@ import sys
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
+import numpy as np
+
 from experiments.curve import Point, curve_table, draw_curve, read_curve
 from experiments.steps import ROOT
 from pkdr_monai.files import atomic_write
 from pkdr_monai.modalities import expand_modalities
+from pkdr_monai.studies.statistics import paired_test
 
 SCORES = ROOT / "experiments" / "results" / "weights" / "evaluation_subsets.csv"
-CURVE, CURVE_MODALITY = SCORES.parent / "learning_curve", "t2"
+FIRST_STAGE = SCORES.parent / "first_stage" / "evaluation_subsets.csv"
+CURVE, CURVE_MODALITY = SCORES.parent / "learning_curve", "t2"  # measured with the weights of the first stage
 CURVE_FIGURE = ROOT / "docs" / "figures" / "learning_curve.png"
 METADATA = ROOT / "bundle" / "configs" / "metadata.json"
 REGIONS = ("wt", "tc", "et")
@@ -106,12 +110,27 @@ def _measured_curve() -> tuple[list[Point], dict[str, dict[str, float]]]:
     """Return the learning curve, and the Dice of the weights as they are on its test cases."""
     points = read_curve(CURVE)
     tested = {case for point in points for case in point.dice}
-    return points, {case: dice for case, dice in dice_of_cases(CURVE_MODALITY).items() if case in tested}
+    before = dice_of_cases(CURVE_MODALITY, FIRST_STAGE)
+    return points, {case: dice for case, dice in before.items() if case in tested}
 
 
-def dice_of_cases(subset: str) -> dict[str, dict[str, float]]:
-    """Return the Dice of each case and region by the shipped weights, which saw a subset of its modalities."""
-    with SCORES.open(newline="", encoding="utf-8") as file:
+def _stages(scores: Scores) -> Iterable[str]:
+    """Compare the shipped weights with those of the first stage, case by case."""
+    yield "| modalities | first stage | shipped | difference (95 % interval), p |"
+    yield "|---|---|---|---|"
+    for subset in scores:
+        first, shipped = (
+            np.array([np.mean(list(dice.values())) for _, dice in sorted(dice_of_cases(subset, path).items())])
+            for path in (FIRST_STAGE, SCORES)
+        )
+        test = paired_test(shipped, first)
+        gain = f"{test.difference:+.3f} ({test.low:+.3f} to {test.high:+.3f}), {test.p:.2g}"
+        yield f"| {_named(subset)} | {first.mean():.3f} | {shipped.mean():.3f} | {gain} |"
+
+
+def dice_of_cases(subset: str, path: Path) -> dict[str, dict[str, float]]:
+    """Return the Dice of each case and region by weights which saw a subset of its modalities."""
+    with path.open(newline="", encoding="utf-8") as file:
         rows = [row for row in csv.DictReader(file) if row["modalities"] == subset]
     return {row["case"]: {region: float(row[f"dice_{region}"]) for region in REGIONS} for row in rows}
 
@@ -159,7 +178,13 @@ def _write(path: Path, text: str) -> None:
         file.write(text.encode())
 
 
-TABLES: dict[str, Callable[[Scores], Iterable[str]]] = {"few": _few, "all": _all, "goals": _goals, "curve": _curve}
+TABLES: dict[str, Callable[[Scores], Iterable[str]]] = {
+    "few": _few,
+    "all": _all,
+    "goals": _goals,
+    "curve": _curve,
+    "stages": _stages,
+}
 
 if __name__ == "__main__":
     sys.exit(main())

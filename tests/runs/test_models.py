@@ -168,3 +168,8 @@ def test_what_is_shipped_is_the_last_network_in_half_precision(runs: Path, tmp_p
     state, before = (torch.load(path / "model.pt", weights_only=True) for path in (folder, trained))
     assert all(value.dtype == torch.float16 for value in state.values() if value.is_floating_point())
     torch.testing.assert_close(state["output.weight"].float(), before["output.weight"], rtol=1e-3, atol=1e-3)
+    tripled = {name: value * 3 if value.is_floating_point() else value for name, value in before.items()}
+    torch.save(tripled, tmp_path / "first.pt")
+    ship_model(folder, trained, tmp_path / "first.pt")
+    mean = torch.load(folder / "model.pt", weights_only=True)["output.weight"].float()
+    torch.testing.assert_close(mean, 2 * before["output.weight"], rtol=1e-3, atol=1e-3)
