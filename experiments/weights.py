@@ -118,7 +118,7 @@ def _split(title: str, cases: str, data_list: Path) -> Step:
 
 
 def _train(overlays: list[str], settings: str, run: str, data_list: Path, options: list[str]) -> list[str]:
-    files = [f"{CONFIGS}/train.json", *overlays, f"{SETTINGS}/{settings}.json"]
+    files = [f"{CONFIGS}/train.json", *overlays, f"{SETTINGS}/common.json", f"{SETTINGS}/{settings}.json"]
     data = ["--dataset_dir", str(COHORT), "--data_list_file", str(data_list)]
     return bundle("training", files, [*data, "--output_dir", str(FOLDER / run), *options, "--resume", "true"])
 

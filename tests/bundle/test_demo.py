@@ -31,7 +31,7 @@ def test_every_config_that_making_the_weights_names_exists(monkeypatch: pytest.M
     steps = importlib.import_module("experiments.weights").steps()
     named = [word for step in steps for word in step.command if word.startswith("['") or word.endswith("cases.json")]
     files = [name for word in named for name in word.strip("[]'").split("','")]
-    assert len(files) == 15
+    assert len(files) == 18
     assert all((ROOT / name).is_file() for name in files)
 
 
