@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from pkdr_monai.files import read_object
 from pkdr_monai.studies.statistics import paired_test
 
-__all__ = ["Point", "curve_table", "draw_curve", "read_curve"]
+__all__ = ["Point", "curve_table", "draw_curve", "gain", "read_curve"]
 
 REGIONS = ("wt", "tc", "et")
 STARTS = {
@@ -71,8 +71,8 @@ def curve_table(points: Sequence[Point], zero: Scores) -> Iterator[str]:
         before = Point("weights", 0, {case: zero[case] for case in point.dice})
         means = [*dice, np.mean(dice), np.mean([before.mean(region) for region in REGIONS])]
         cells = [str(point.cases), STARTS[point.start], str(len(point.dice)), *(f"{value:.3f}" for value in means)]
-        gain = _gain(point, other) if point.start != "scratch" and other else ""
-        yield f"| {' | '.join([*cells, gain])} |"
+        over = gain(point, other) if point.start != "scratch" and other else ""
+        yield f"| {' | '.join([*cells, over])} |"
 
 
 def draw_curve(points: Sequence[Point], zero: Scores) -> Figure:
@@ -93,7 +93,8 @@ def draw_curve(points: Sequence[Point], zero: Scores) -> Figure:
     return figure
 
 
-def _gain(point: Point, other: Point) -> str:
+def gain(point: Point, other: Point) -> str:
+    """Return the difference of two means over the cases that both have, with its interval and p."""
     names = sorted(point.dice.keys() & other.dice.keys())
     test = paired_test(point.case_means(names), other.case_means(names))
     return f"{test.difference:+.3f} ({test.low:+.3f} to {test.high:+.3f}), {test.p:.2g}"

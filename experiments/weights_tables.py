@@ -13,13 +13,10 @@ import sys
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
-import numpy as np
-
-from experiments.curve import Point, curve_table, draw_curve, read_curve
+from experiments.curve import Point, curve_table, draw_curve, gain, read_curve
 from experiments.steps import ROOT
 from pkdr_monai.files import atomic_write
 from pkdr_monai.modalities import expand_modalities
-from pkdr_monai.studies.statistics import paired_test
 
 SCORES = ROOT / "experiments" / "results" / "weights" / "evaluation_subsets.csv"
 FIRST_STAGE = SCORES.parent / "first_stage" / "evaluation_subsets.csv"
@@ -119,13 +116,9 @@ def _stages(scores: Scores) -> Iterable[str]:
     yield "| modalities | first stage | shipped | difference (95 % interval), p |"
     yield "|---|---|---|---|"
     for subset in scores:
-        first, shipped = (
-            np.array([np.mean(list(dice.values())) for _, dice in sorted(dice_of_cases(subset, path).items())])
-            for path in (FIRST_STAGE, SCORES)
-        )
-        test = paired_test(shipped, first)
-        gain = f"{test.difference:+.3f} ({test.low:+.3f} to {test.high:+.3f}), {test.p:.2g}"
-        yield f"| {_named(subset)} | {first.mean():.3f} | {shipped.mean():.3f} | {gain} |"
+        first, shipped = (Point("weights", 0, dice_of_cases(subset, path)) for path in (FIRST_STAGE, SCORES))
+        means = [f"{point.case_means(sorted(point.dice)).mean():.3f}" for point in (first, shipped)]
+        yield f"| {' | '.join([_named(subset), *means, gain(shipped, first)])} |"
 
 
 def dice_of_cases(subset: str, path: Path) -> dict[str, dict[str, float]]:

@@ -268,7 +268,7 @@ def _existing_file(case: Case, folder: Path, content: str) -> str:
 
 
 def _cases_of_loose_files(files: Sequence[str | Path], modalities: Sequence[str]) -> list[Case]:
-    """Put files together to cases by their names; with one modality wanted, a name need not name it."""
+    """Put files together to cases by their names; with one modality wanted, a name need not give it."""
     paths = [Path(file).absolute() for file in files]
     for path in paths:
         if not path.is_file() or not NIFTI_NAME.fullmatch(path.name):

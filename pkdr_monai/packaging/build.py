@@ -15,7 +15,7 @@ from pkdr_monai.errors import InputError
 from pkdr_monai.files import read_json, read_object
 from pkdr_monai.inference.backends import EXPORTS
 from pkdr_monai.modalities import MODALITIES, parse_modalities
-from pkdr_monai.networks import build_network, describe_network, load_model
+from pkdr_monai.networks import build_network, load_model
 from pkdr_monai.packaging.archive import LARGE_FILES, large_files_page, write_archive
 from pkdr_monai.packaging.checked_exports import checked_exports
 from pkdr_monai.runs.model_card import ModelCard
@@ -39,7 +39,7 @@ def config_of(config: Mapping[str, Any], card: ModelCard) -> dict[str, Any]:
     adapted = copy.deepcopy(dict(config))
     adapted["modality"] = "+".join(card.modalities)
     adapted["spacing"], adapted["roi_size"] = list(card.spacing), list(card.roi_size)
-    adapted["network_def"] = _linked(describe_network(build_network(card.network)), adapted)
+    adapted["network_def"] = _linked(card.network, adapted)
     return adapted
 
 
@@ -93,14 +93,14 @@ def weights_page(card: ModelCard, record: Mapping[str, Any]) -> str:
         card: the model's card, as it was read from a disk.
         record: content of its run's ``run.json``.
     """
-    network = load_model(card)
-    name = type(network).__name__
+    network = build_network(card.network)
+    parameters = sum(parameter.numel() for parameter in network.parameters())
     data, best, environment = (record.get(name) or {} for name in ("data_list", "best", "environment"))
     cases = ", ".join(f"{part} {count}" for part, count in data.get("cases", {}).items())
     rows = {
         "run": f"{card.name}, {record.get('status', 'unknown status')}",
         "sees": ", ".join(NAMES[modality] for modality in card.modalities),
-        "network": f"{name}, {sum(parameter.numel() for parameter in network.parameters())} parameters",
+        "network": f"{type(network).__name__}, {parameters} parameters",
         "voxels": " x ".join(f"{step:g}" for step in card.spacing) + " mm",
         "window": " x ".join(map(str, card.roi_size)) + " voxels",
         "data list": f"{data.get('name', 'unknown')} (hash {str(data.get('hash'))[:12]}); {cases}",
