@@ -11,9 +11,18 @@ import numpy as np
 from experiments.steps import ROOT
 from pkdr_monai.files import atomic_write
 from pkdr_monai.studies import read_study
+from pkdr_monai.studies.results import COLUMNS
 from pkdr_monai.studies.statistics import compare
 from pkdr_monai.studies.study import StudyResults
-from pkdr_monai.studies.tables import comparison_table, markdown_table, modality_title, read_tables
+from pkdr_monai.studies.tables import (
+    ET_BY_RULE,
+    comparison_table,
+    et_by_rule,
+    markdown_table,
+    modality_title,
+    read_tables,
+    without_empty_columns,
+)
 
 DOCUMENT = ROOT / "docs" / "results.md"
 RESULTS, TABLES = ROOT / "experiments" / "results", ROOT / "experiments" / "tables.json"
@@ -54,7 +63,8 @@ def tables(study: StudyResults) -> Iterable[str]:
 
 
 def _scores(study: StudyResults, modality: str, labels: dict[str, str]) -> str:
-    header = [modality_title(modality), "seeds", "n", "WT", "TC", "ET", "mean", "HD95 in mm, median"]
+    header = [modality_title(modality), "seeds", "n", *(name.upper() if name != "mean" else name for name in COLUMNS)]
+    header += ["HD95 in mm, median", ET_BY_RULE]
     rows = []
     for cell, label in labels.items():
         scores = study.scores.get((cell, modality))
@@ -65,8 +75,8 @@ def _scores(study: StudyResults, modality: str, labels: dict[str, str]) -> str:
                 for mean, deviation in zip(scores.mean, spread, strict=True)
             ]
             seeds, cases = str(len(scores.seeds)), str(len(scores.cases))
-            rows.append([label, seeds, cases, *dice, f"{np.median(scores.case_distances):.1f}"])
-    return markdown_table(header, rows)
+            rows.append([label, seeds, cases, *dice, f"{np.median(scores.case_distances):.1f}", et_by_rule(scores)])
+    return markdown_table(*without_empty_columns(header, rows))
 
 
 def _labels(study: StudyResults) -> dict[str, str]:

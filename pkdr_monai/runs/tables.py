@@ -6,6 +6,7 @@ import csv
 import io
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from pkdr_monai.errors import InputError
 from pkdr_monai.files import atomic_write
@@ -57,21 +58,23 @@ def write_history(path: str | Path, rows: Sequence[dict[str, float]]) -> None:
 
 METRIC_FILES = {"dice": "val_mean_dice_raw.csv", "hd95": "val_hd95_raw.csv"}
 """The table of each metric in the folder of an evaluation."""
+RULED_FILES = {"dice_et_rule": "val_dice_et_rule_raw.csv", "hd95_et_rule": "val_hd95_et_rule_raw.csv"}
 
 
-def read_table(path: str | Path) -> list[tuple[str, tuple[float, ...]]]:
+def read_table(path: str | Path, figures: int = len(REGIONS)) -> list[tuple[str, tuple[float, ...]]]:
     """Read one metric of an evaluation.
 
     Args:
         path: the table: a row for each image, with its file name and a number for each region.
+        figures: how many numbers a row has: one for each region, or 1 in the tables of the ET rule.
 
     Returns:
-        Each row's file name, and its figures of TC, WT and ET, in the order of the table; a figure may be NaN.
+        Each row's file name, and its figures, those of TC, WT and ET in the order of the table; one may be NaN.
 
     Raises:
         InputError: when the file is damaged.
     """
-    columns = [f"class{channel}" for channel in range(len(REGIONS))]
+    columns = [f"class{channel}" for channel in range(figures)]
     try:
         with Path(path).open(newline="", encoding="utf-8") as file:
             rows = csv.DictReader(file, quoting=csv.QUOTE_NONE)  # as MetricsSaver writes
@@ -83,21 +86,26 @@ def read_table(path: str | Path) -> list[tuple[str, tuple[float, ...]]]:
         ) from error
 
 
-def read_figures(folder: str | Path, names: Sequence[str]) -> dict[str, dict[str, dict[str, float]]]:
+def read_figures(folder: str | Path, names: Sequence[str], *, et_rule: bool = False) -> dict[str, dict[str, Any]]:
     """Read Dice and HD95 of each case from an evaluation, to five decimals.
 
     Args:
         folder: folder of the evaluation.
         names: names of the cases, in the order in which they were scored.
+        et_rule: read the scores of ET after the ET rule too, which an evaluation with ``et_rule`` writes.
 
     Returns:
-        ``{case: {"dice": {region: value}, "hd95": {region: value}}}``.
+        ``{case: {"dice": {region: value}, "hd95": {region: value}}}``, with ``"dice_et_rule"`` and ``"hd95_et_rule"``,
+        a number each, beside them where asked for.
 
     Raises:
-        InputError: when a table is damaged.
+        InputError: when a table is damaged or absent.
     """
-    figures: dict[str, dict[str, dict[str, float]]] = {name: {} for name in names}
+    figures: dict[str, dict[str, Any]] = {name: {} for name in names}
     for metric, table in METRIC_FILES.items():
         for name, (_, values) in zip(names, read_table(Path(folder) / table), strict=True):
             figures[name][metric] = {region: round(value, 5) for region, value in zip(REGIONS, values, strict=True)}
+    for metric, table in RULED_FILES.items() if et_rule else ():
+        for name, (_, (value,)) in zip(names, read_table(Path(folder) / table, figures=1), strict=True):
+            figures[name][metric] = round(value, 5)
     return figures

@@ -21,6 +21,7 @@ from pkdr_monai.files import read_json, read_object, write_json
 from pkdr_monai.runs.record import duration
 from pkdr_monai.runs.tables import read_figures, read_history
 from pkdr_monai.studies.plan import Job
+from pkdr_monai.studies.results import ET_RULE
 from pkdr_monai.workflow import run_bundle
 
 __all__ = ["Executor", "LocalExecutor", "SubmititExecutor", "estimated_seconds", "open_jobs", "run_job", "run_plan"]
@@ -57,6 +58,7 @@ def _result(job: Job, modality: str, seconds: float) -> dict[str, Any]:
         **({} if job.study.fold is None else {"fold": job.study.fold}),
         "checkpoint": "best",
         "scoring": job.study.budget.get("scoring", "nested"),
+        "et_rule": ET_RULE,
         "config_hash": job.settings_hash,
         "split_hash": job.study.split_hash,
         "teacher": job.teacher and job.teacher.settings_hash,
@@ -69,7 +71,7 @@ def _result(job: Job, modality: str, seconds: float) -> dict[str, Any]:
         "environment": record["environment"],
         "finished": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "commands": _portable(job),
-        "cases": read_figures(job.evaluation_dir(modality), names),
+        "cases": read_figures(job.evaluation_dir(modality), names, et_rule=True),
         "note": DISCLAIMER,
     }
 

@@ -11,6 +11,7 @@ from pkdr_monai.errors import InputError
 from pkdr_monai.files import read_object
 from pkdr_monai.modalities import parse_modalities
 from pkdr_monai.studies.cells import Cell, Repository
+from pkdr_monai.studies.results import ET_RULE
 from pkdr_monai.studies.study import Study
 from pkdr_monai.workflow import command_line
 
@@ -75,6 +76,7 @@ class Job:
             **self._common(modality),
             "evaluation_split": self.study.scored,
             "evaluation_dir": str(self.evaluation_dir(modality)),
+            "et_rule": ET_RULE,
         }
         files = [train, train.with_name("evaluate.json"), *overlays, self.study.budget_file]
         return "evaluating", files, options

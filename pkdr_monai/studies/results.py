@@ -17,7 +17,7 @@ from pkdr_monai.files import read_object
 from pkdr_monai.modalities import modality_name
 from pkdr_monai.regions import REGIONS
 
-__all__ = ["COLUMNS", "Result", "Scores", "group_scores", "read_results"]
+__all__ = ["COLUMNS", "ET_RULE", "Result", "Scores", "group_scores", "read_results"]
 
 NUMBER = (int, float)
 KINDS: dict[str, tuple[type, ...]] = {
@@ -38,6 +38,8 @@ KINDS: dict[str, tuple[type, ...]] = {
     "cases": (dict,),
 }
 SCORINGS = ("nested", "channels")
+ET_RULE = 500.0
+"""Volume in mm³ of the ET rule with which every run is scored too, as in the field's tables; ET without it stays."""
 AGAIN = "Delete the file and run it again."
 
 
@@ -65,6 +67,8 @@ class Result:
         fold: number of the fold in cross-validation; ``None`` where there is a single split.
         scoring: ``"nested"`` for the regions of the label map, ``"channels"`` for each output cut by itself, as in all
             results that do not say.
+        et_rule: :data:`ET_RULE` where cases also have ``"dice_et_rule"`` and ``"hd95_et_rule"``, those of ET after the
+            ET rule; 0 where they do not.
     """
 
     path: Path
@@ -85,6 +89,7 @@ class Result:
     cases: Mapping[str, Mapping[str, Mapping[str, float]]]
     fold: int | None = None
     scoring: str = "channels"
+    et_rule: float = 0.0
 
 
 def read_results(folder: str | Path) -> tuple[Result, ...]:
@@ -109,10 +114,13 @@ def _read(path: Path) -> Result:
             raise InputError(f"{path}: expected {name} to be {wanted}, got {value!r}. {AGAIN}")
     if not record["cells"] or not all(isinstance(cell, str) for cell in record["cells"]):
         raise InputError(f"{path}: expected cells such as ['table1/pkdr'], got {record['cells']!r}. {AGAIN}")
-    _check_cases(path, record["cases"])
     if not isinstance(record.get("fold"), int | NoneType):
         raise InputError(f"{path}: expected fold to be a number, got {record['fold']!r}. {AGAIN}")
+    if record.get("et_rule", 0.0) not in (0.0, ET_RULE):
+        raise InputError(f"{path}: expected et_rule to be 0 or {ET_RULE:g} mm³, got {record['et_rule']!r}. {AGAIN}")
     values = {name: record[name] for name in KINDS} | {"fold": record.get("fold")}
+    values["et_rule"] = record.get("et_rule", 0.0)
+    _check_cases(path, record["cases"], ruled=values["et_rule"] > 0)
     values["scoring"] = record.get("scoring", "channels")
     if values["scoring"] not in SCORINGS:
         raise InputError(f"{path}: expected scoring to be {' or '.join(SCORINGS)}, got {values['scoring']!r}. {AGAIN}")
@@ -127,19 +135,22 @@ def _modality(path: Path, text: str) -> str:
         raise InputError(f"{path}: {error}") from error
 
 
-def _check_cases(path: Path, cases: Mapping[str, Any]) -> None:
+def _check_cases(path: Path, cases: Mapping[str, Any], ruled: bool) -> None:
     if not cases:
         raise InputError(f"{path} holds no case. {AGAIN}")
     for case, scores in cases.items():
+        given = scores if isinstance(scores, dict) else {}
         for metric, highest in (("dice", 1.0), ("hd95", math.inf)):
-            by_region = scores.get(metric) if isinstance(scores, dict) else None
-            for region in REGIONS:
-                value = by_region.get(region) if isinstance(by_region, dict) else None
+            by_region = given.get(metric)
+            figures = {region: by_region.get(region) if isinstance(by_region, dict) else None for region in REGIONS}
+            if ruled:
+                figures["et after the ET rule"] = given.get(f"{metric}_et_rule")
+            for name, value in figures.items():
                 valid = isinstance(value, NUMBER) and math.isfinite(value) and 0 <= value <= highest
                 if not valid:
                     limit = "0 to 1" if metric == "dice" else "mm, 0 or more, and finite"
                     raise InputError(
-                        f"{path}: case {case}: expected {metric} of {region} ({limit}), got {value!r}. {AGAIN}"
+                        f"{path}: case {case}: expected {metric} of {name} ({limit}), got {value!r}. {AGAIN}"
                     )
 
 
@@ -209,6 +220,7 @@ class Scores:
         dice: Dice from 0 to 1, ``(S, C, 4)``.
         hd95: 95th percentile of the surface distance in mm, ``(S, C, 4)``.
         folds: number of the fold that tested each case; empty where there is a single split.
+        ruled: Dice of ET after the ET rule, ``(S, C)``; ``None`` where a result was not scored with it.
     """
 
     cell: str
@@ -218,6 +230,7 @@ class Scores:
     dice: Array
     hd95: Array
     folds: tuple[int, ...] = ()
+    ruled: Array | None = None
 
     def on(self, cases: Collection[str]) -> Scores:
         """Return the scores on some of the cases, in the same order."""
@@ -228,6 +241,7 @@ class Scores:
             dice=self.dice[:, kept],
             hd95=self.hd95[:, kept],
             folds=tuple(self.folds[place] for place in kept) if self.folds else (),
+            ruled=None if self.ruled is None else self.ruled[:, kept],
         )
 
     @property
@@ -291,7 +305,10 @@ def _scores(cell: str, modality: str, results: list[Result]) -> Scores:
     cases = tuple(sorted(tested))
     pooled = [{case: by_seed[seed][tested[case]].cases[case] for case in cases} for seed in seeds]
     numbers = tuple(_number(tested[case]) for case in cases) if folds != (None,) else ()
-    return Scores(cell, modality, seeds, cases, _matrix(pooled, "dice"), _matrix(pooled, "hd95"), numbers)
+    ruled = None
+    if all(by_seed[seed][fold].et_rule for seed in seeds for fold in folds):
+        ruled = np.array([[case["dice_et_rule"] for case in each.values()] for each in pooled], dtype=np.float64)
+    return Scores(cell, modality, seeds, cases, _matrix(pooled, "dice"), _matrix(pooled, "hd95"), numbers, ruled)
 
 
 def _number(fold: int | None) -> int:

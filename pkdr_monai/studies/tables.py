@@ -13,20 +13,23 @@ import numpy as np
 from pkdr_monai.errors import InputError
 from pkdr_monai.files import read_json
 from pkdr_monai.modalities import MODALITIES, parse_modalities
-from pkdr_monai.studies.results import COLUMNS, Scores
+from pkdr_monai.studies.results import COLUMNS, ET_RULE, Scores
 from pkdr_monai.studies.statistics import Comparison, detectable_difference
 from pkdr_monai.studies.study import StudyResults
 
 __all__ = [
+    "ET_BY_RULE",
     "OTHERS",
     "Table",
     "comparison_table",
+    "et_by_rule",
     "folded",
     "markdown_table",
     "modality_title",
     "published_table",
     "read_tables",
     "scores_table",
+    "without_empty_columns",
 ]
 
 OTHERS = "others"  # the table of cells that belong to no other one
@@ -139,7 +142,9 @@ def _table(path: Path, name: str, content: Any) -> Table:
 
 ENOUGH_SEEDS = 3
 NOTHING = "-"
+ET_BY_RULE = f"ET, {ET_RULE:g} mm³ rule"
 NOT_RUN = "not run"
+OPTIONAL = 7  # columns before it stay though they are empty
 
 
 def markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
@@ -157,6 +162,17 @@ def markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return "\n".join([lines[0], f"|{rule}|", *lines[1:]])
 
 
+def without_empty_columns(header: Sequence[str], rows: Sequence[Sequence[str]]) -> tuple[list[str], list[list[str]]]:
+    """Leave out the optional columns, those behind HD95, that have no content in any row.
+
+    Example:
+        >>> without_empty_columns([*"abcdefg", "step"], [["1"] * 7 + ["-"]])[0]
+        ['a', 'b', 'c', 'd', 'e', 'f', 'g']
+    """
+    kept = [place for place in range(len(header)) if place < OPTIONAL or any(row[place] != NOTHING for row in rows)]
+    return [header[place] for place in kept], [[row[place] for place in kept] for row in rows]
+
+
 def folded(summary: str, text: str) -> str:
     """Return a text that a reader unfolds by its summary."""
     return f"<details>\n<summary>{summary}</summary>\n\n{text}\n\n</details>"
@@ -168,15 +184,14 @@ def scores_table(table: Table, modality: str, study: StudyResults) -> str:
     Columns without any content, such as the cost where it was not measured, are left out.
     """
     header = ["method", "seeds", *(name.upper() if name != "mean" else name for name in COLUMNS)]
-    header += ["HD95 in mm, mean (median)", "step", "memory", "published, BraTS 2018"]
+    header += ["HD95 in mm, mean (median)", ET_BY_RULE, "step", "memory", "published, BraTS 2018"]
     rows = [_row(table, cell, label, modality, study) for cell, label in table.rows.items()]
     if modality != "all":
         title = modality_title("all")
         rows += [_row(table, cell, f"{label} ({title})", "all", study) for cell, label in table.teachers.items()]
     else:
         rows += [_row(table, cell, label, "all", study) for cell, label in table.teachers.items()]
-    kept = [column for column in range(len(header)) if column < 7 or any(row[column] != NOTHING for row in rows)]
-    return markdown_table([header[column] for column in kept], [[row[column] for column in kept] for row in rows])
+    return markdown_table(*without_empty_columns(header, rows))
 
 
 def comparison_table(comparisons: Sequence[Comparison], labels: Mapping[str, str]) -> str:
@@ -232,13 +247,14 @@ def _row(table: Table, cell: str, label: str, modality: str, study: StudyResults
     ratios = [f"{cost[name]:.2f}" if cost else NOTHING for name in ("step", "memory")]
     tail = [*ratios, NOTHING if published is None else f"{published / 100:.4f}"]
     if scores is None:
-        return [label, NOT_RUN, *[NOTHING] * (len(COLUMNS) + 1), *tail]
+        return [label, NOT_RUN, *[NOTHING] * (len(COLUMNS) + 2), *tail]
     distances = scores.case_distances
     return [
         label,
         _seeds(scores, study.cases[study.scored] if study.folds else 0),
         *_dice(scores),
         f"{distances.mean():.1f} ({np.median(distances):.1f})",
+        et_by_rule(scores),
         *tail,
     ]
 
@@ -254,6 +270,11 @@ def _dice(scores: Scores) -> list[str]:
     if scores.spread is None:
         return [f"{value:.3f}" for value in scores.mean]
     return [f"{value:.3f} ± {spread:.3f}" for value, spread in zip(scores.mean, scores.spread, strict=True)]
+
+
+def et_by_rule(scores: Scores) -> str:
+    """Return mean Dice of ET after the ET rule, or a dash where it was not scored."""
+    return NOTHING if scores.ruled is None else f"{scores.ruled.mean():.3f}"
 
 
 def _ahead(comparison: Comparison) -> str:

@@ -40,10 +40,11 @@ def test_result_holds_dice_and_hd95_of_each_scored_case_and_region(done: Job) ->
     result = read_json(done.result_file("t2"))
     assert list(result["cases"]) == [entry["case"] for entry in done.study.data_list["test"]]
     for case in result["cases"].values():
-        assert set(case) == {"dice", "hd95"}
+        assert set(case) == {"dice", "hd95", "dice_et_rule", "hd95_et_rule"}
         for metric, limits in {"dice": (0, 1), "hd95": (0, 6.0 * math.hypot(40, 40, 32) + 1e-3)}.items():
             assert set(case[metric]) == {"tc", "wt", "et"}
-            assert all(limits[0] <= value <= limits[1] for value in case[metric].values())
+            values = [*case[metric].values(), case[f"{metric}_et_rule"]]
+            assert all(limits[0] <= value <= limits[1] for value in values)
 
 
 def test_result_says_what_it_is_of(done: Job) -> None:

@@ -58,6 +58,12 @@ def result(
     }
 
 
+def with_et_rule(record: dict[str, Any]) -> dict[str, Any]:
+    """Return a result whose cases were scored with the ET rule too, by which all ET was found."""
+    ruled = {"dice_et_rule": 1.0, "hd95_et_rule": 0.0}
+    return {**record, "et_rule": 500, "cases": {case: scores | ruled for case, scores in record["cases"].items()}}
+
+
 def save_result(folder: Path, record: dict[str, Any]) -> Path:
     """Write one result below ``folder``."""
     name = f"{record['cells'][0].replace('/', '_')}_{record['modality']}_{record['seed']}.json"

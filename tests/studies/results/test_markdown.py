@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from pkdr_monai.files import read_json, write_json
 from pkdr_monai.studies import read_study
 from pkdr_monai.studies.statistics import compare, detectable_difference
 from pkdr_monai.studies.tables import (
@@ -18,7 +19,7 @@ from pkdr_monai.studies.tables import (
     read_tables,
     scores_table,
 )
-from tests.studies.results.conftest import TABLES
+from tests.studies.results.conftest import TABLES, with_et_rule
 
 
 def _cells(text: str) -> dict[str, list[str]]:
@@ -61,6 +62,20 @@ def test_the_teachers_stand_last_and_see_all_four(study_folder: Path) -> None:
         "Teacher with patch selection (all four modalities)",
     ]
     assert rows["Teacher with patch selection (all four modalities)"][-1] == "0.8210"
+
+
+def test_et_after_the_et_rule_has_a_column_where_every_seed_was_scored_with_it(study_folder: Path) -> None:
+    for path in (study_folder / "runs").glob("table1_pkdr_t2_*"):
+        write_json(path, with_et_rule(read_json(path)))
+    rows = _scores(study_folder, "t2")
+    assert rows["method"][6] == "ET, 500 mm³ rule"
+    assert (rows["PKDR"][6], rows["Unimodal"][6]) == ("1.000", "-")
+    scores = read_study(study_folder).scores["table1/pkdr", "t2"]
+    assert scores.ruled is not None
+    assert scores.ruled.shape == scores.dice.shape[:2]
+    one_case = scores.on(scores.cases[:1]).ruled
+    assert one_case is not None
+    assert one_case.shape == (3, 1)
 
 
 def test_a_cell_without_a_result_is_not_run(study_folder: Path) -> None:

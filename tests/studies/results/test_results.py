@@ -12,7 +12,7 @@ import pytest
 from pkdr_monai.errors import InputError
 from pkdr_monai.files import write_json
 from pkdr_monai.studies import read_results
-from tests.studies.results.conftest import result, save_result
+from tests.studies.results.conftest import result, save_result, with_et_rule
 
 
 def test_a_result_is_read_as_it_was_written(tmp_path: Path) -> None:
@@ -76,6 +76,22 @@ def test_a_score_that_cannot_be_is_named(tmp_path: Path, metric: str, value: flo
     record["cases"]["Phantom18_0002_1"][metric]["et"] = value
     save_result(tmp_path, record)
     with pytest.raises(InputError, match=f"case Phantom18_0002_1: expected {metric} of et"):
+        read_results(tmp_path)
+
+
+def test_scores_after_the_et_rule_are_read_and_must_be_whole(tmp_path: Path) -> None:
+    record = with_et_rule(result(["table1/pkdr"]))
+    save_result(tmp_path, record)
+    assert read_results(tmp_path)[0].et_rule == 500
+    del record["cases"]["Phantom18_0002_1"]["hd95_et_rule"]
+    save_result(tmp_path, record)
+    with pytest.raises(InputError, match="case Phantom18_0002_1: expected hd95 of et after the ET rule"):
+        read_results(tmp_path)
+
+
+def test_an_et_rule_of_another_volume_is_refused(tmp_path: Path) -> None:
+    save_result(tmp_path, {**with_et_rule(result(["table1/pkdr"])), "et_rule": 100})
+    with pytest.raises(InputError, match="expected et_rule to be 0 or 500 mm³, got 100"):
         read_results(tmp_path)
 
 
