@@ -1,4 +1,4 @@
-"""The machine below: memory that the process keeps, and the most that it has held."""
+"""The machine below: the precision it computes in, memory that the process keeps, and the most that it has held."""
 
 from __future__ import annotations
 
@@ -9,10 +9,27 @@ from pathlib import Path
 
 import torch
 
-__all__ = ["keep_freed_memory", "peak_memory"]
+__all__ = ["computes_in_bfloat16", "keep_freed_memory", "peak_memory"]
+
+PROBES = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")  # of torch.cpu; older versions lack some
 
 M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # the names of the settings in <malloc.h>
 NEVER = -1
+
+
+def computes_in_bfloat16(device: torch.device | str = "cpu") -> bool:
+    """Return whether a device has instructions for bfloat16; elsewhere it is emulated, and slower than float32.
+
+    Args:
+        device: a card on CUDA, or the processor (AVX512-BF16 or AMX).
+
+    Example:
+        >>> isinstance(computes_in_bfloat16(), bool)
+        True
+    """
+    if torch.device(device).type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    return any(getattr(torch.cpu, probe)() for probe in PROBES if hasattr(torch.cpu, probe))
 
 
 def keep_freed_memory() -> bool:

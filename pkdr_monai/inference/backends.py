@@ -15,6 +15,7 @@ from pkdr_monai.errors import InputError
 from pkdr_monai.files import file_hash, read_object
 from pkdr_monai.networks import inference_copy
 from pkdr_monai.runs.model_card import ModelCard
+from pkdr_monai.system import computes_in_bfloat16
 
 __all__ = [
     "EXPORTS",
@@ -27,8 +28,6 @@ __all__ = [
     "open_export",
     "resolve_precision",
 ]
-
-PROBES = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")  # of torch.cpu; older versions lack some
 
 
 class Backend(Protocol):
@@ -81,11 +80,7 @@ def resolve_precision(precision: str, device: torch.device) -> str:
     """
     if precision != "auto":
         return precision
-    if device.type == "cuda":
-        native = torch.cuda.is_bf16_supported(including_emulation=False)
-    else:
-        native = any(getattr(torch.cpu, probe)() for probe in PROBES if hasattr(torch.cpu, probe))
-    return "bfloat16" if native else "float32"
+    return "bfloat16" if computes_in_bfloat16(device) else "float32"
 
 
 class OnnxBackend:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 
@@ -11,8 +12,11 @@ from torch import nn
 
 from pkdr_monai.arguments import switch
 from pkdr_monai.networks.weights import inference_copy
+from pkdr_monai.system import computes_in_bfloat16
 
 __all__ = ["Distiller"]
+
+logger = logging.getLogger("pkdr_monai")
 
 Features = dict[str, torch.Tensor]
 
@@ -37,9 +41,10 @@ class Distiller(nn.Module):
         teacher_heads: trainable heads on the teacher's features, by the name of their result.
         teacher_outputs: features of the teacher that the loss or the heads read; the others are freed at once.
         teacher_dtype: ``"bfloat16"`` or ``"float16"`` runs a copy of the teacher with folded batch norm and
-            channels-last weights in that precision; ``None`` or ``"float32"`` runs it as it is.
+            channels-last weights in that precision; ``None`` or ``"float32"`` runs it as it is; ``"auto"`` is
+            bfloat16 where the card, or without one the processor, computes in it, else float32.
         student_dtype: ``"bfloat16"`` or ``"float16"`` runs the student and all heads under autocast, on the CPU as
-            well, where MONAI's ``amp`` does nothing; the weights stay in float32.
+            well, where MONAI's ``amp`` does nothing; the weights stay in float32. ``"auto"`` as above.
         compile: run all of this through ``torch.compile``, as one graph. The first step then takes minutes,
             the losses stay the same but for rounding, and so do the names of parameters. The words ``"true"`` and
             ``"false"`` are understood.
@@ -173,9 +178,18 @@ def _with_heads(features: Features, heads: nn.ModuleDict) -> Features:
 
 
 def _floating_dtype(argument: str, name: str | None) -> torch.dtype | None:
-    dtypes = {None: None, "float32": None, "bfloat16": torch.bfloat16, "float16": torch.float16}
+    dtypes = {None: None, "float32": None, "bfloat16": torch.bfloat16, "float16": torch.float16, "auto": None}
     if name not in dtypes:
         raise ValueError(f"{argument} must be one of {', '.join(map(str, dtypes))}, got {name!r}.")
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    if name == "auto":
+        return torch.bfloat16 if computes_in_bfloat16(device) else None
+    if name == "bfloat16" and not computes_in_bfloat16(device):
+        logger.warning(
+            "%s is bfloat16, which this machine emulates: a step may take over ten times as long as in float32. Set it "
+            "to auto, which takes bfloat16 only where it is fast, or to null.",
+            argument,
+        )
     return dtypes[name]
 
 

@@ -98,6 +98,33 @@ def test_a_low_precision_teacher_says_the_same_and_is_a_copy() -> None:
     assert low.teacher is not teacher
 
 
+@pytest.mark.parametrize(
+    ("native", "asked", "student", "teacher", "warnings"),
+    [
+        (True, "auto", torch.bfloat16, torch.bfloat16, []),
+        (False, "auto", torch.float32, torch.float32, []),
+        (True, "bfloat16", torch.bfloat16, torch.bfloat16, []),
+        (False, "bfloat16", torch.bfloat16, torch.bfloat16, ["teacher_dtype", "student_dtype"]),
+        (False, None, torch.float32, torch.float32, []),
+    ],
+)
+def test_auto_is_bfloat16_where_it_is_fast_and_emulation_is_warned_of(
+    native: bool,
+    asked: str | None,
+    student: torch.dtype,
+    teacher: torch.dtype,
+    warnings: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    monkeypatch.setattr("pkdr_monai.networks.distiller.computes_in_bfloat16", lambda device: native)
+    networks = PatchVNet(4, init_filters=2), PatchVNet(4, init_filters=2, patch_head=True)
+    distiller = Distiller(*networks, student_dtype=asked, teacher_dtype=asked)
+    assert distiller.eval()(IMAGE)["student"]["logits"].dtype == student
+    assert next(distiller.teacher.parameters()).dtype == teacher
+    assert [record.getMessage().split()[0] for record in caplog.records] == warnings
+
+
 def test_moving_the_distiller_moves_the_teacher_but_not_its_precision() -> None:
     distiller, _ = _distiller("bfloat16")
     distiller.to("meta").double()
