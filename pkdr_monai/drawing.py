@@ -1,18 +1,14 @@
-"""How scans and regions are drawn everywhere: one palette, one orientation, one order of regions."""
+"""How scans and regions are drawn everywhere: one palette and one orientation."""
 
 from __future__ import annotations
 
 import nibabel as nib
 import numpy as np
 
-__all__ = ["DRAWN", "PLANES", "REGION_COLOURS", "REGION_NAMES", "in_ras", "plane"]
+__all__ = ["PLANES", "REGION_COLOURS", "in_ras", "plane"]
 
 REGION_COLOURS = {"wt": "#56b4e9", "tc": "#e69f00", "et": "#d55e00"}
 """Colour of each region: sky blue, orange and vermilion of Okabe and Ito, distinct for colour-blind readers."""
-
-REGION_NAMES = {"wt": "WT, whole tumour", "tc": "TC, tumour core", "et": "ET, enhancing tumour"}
-DRAWN = ("wt", "tc", "et")
-"""Order of drawing: the smaller region lies on top."""
 
 PLANES = ("sagittal", "coronal", "axial")
 """Planes across the axes X, Y, Z of a volume in RAS."""

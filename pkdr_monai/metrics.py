@@ -1,4 +1,4 @@
-"""The Hausdorff distance as BraTS scores it: a number for every case, also where a region is empty."""
+"""Dice and the Hausdorff distance as BraTS scores them: a number for every case, also where a region is empty."""
 
 from __future__ import annotations
 
@@ -8,10 +8,37 @@ from collections.abc import Sequence
 
 import torch
 from monai.data import MetaTensor
-from monai.metrics import CumulativeIterationMetric, compute_hausdorff_distance
+from monai.metrics import CumulativeIterationMetric, compute_dice, compute_hausdorff_distance
 from monai.metrics.utils import do_metric_reduction
 
-__all__ = ["HD95Metric"]
+__all__ = ["HD95Metric", "region_dice", "region_hd95"]
+
+
+def region_dice(found: torch.Tensor, truth: torch.Tensor) -> list[float]:
+    """Return the Dice of each region of one case, 1 where both are empty.
+
+    Args:
+        found: binary regions, ``(R, X, Y, Z)``.
+        truth: the same of the truth.
+
+    Example:
+        >>> regions = torch.zeros(2, 4, 4, 4).bool()
+        >>> regions[0, 1:3] = True
+        >>> region_dice(regions, regions), region_hd95(regions, regions, spacing=[1, 1, 1])
+        ([1.0, 1.0], [0.0, 0.0])
+    """
+    return [float(value) for value in compute_dice(found[None].float(), truth[None].float(), ignore_empty=False)[0]]
+
+
+def region_hd95(found: torch.Tensor, truth: torch.Tensor, spacing: Sequence[float]) -> list[float]:
+    """Return the HD95 of each region of one case in mm, as :class:`HD95Metric` defines it.
+
+    Args:
+        found: binary regions, ``(R, X, Y, Z)``.
+        truth: the same of the truth.
+        spacing: size of a voxel in mm.
+    """
+    return [float(value) for value in torch.as_tensor(HD95Metric(spacing)(found[None], truth[None]))[0]]
 
 
 class HD95Metric(CumulativeIterationMetric):

@@ -10,6 +10,7 @@ from pkdr_monai.errors import InputError
 __all__ = [
     "ALIASES",
     "MODALITIES",
+    "SPELLING",
     "channel_indices",
     "expand_modalities",
     "modality_name",
@@ -18,6 +19,9 @@ __all__ = [
 
 MODALITIES: tuple[str, ...] = ("t1", "t1ce", "t2", "flair")
 """Channel order of every image with all modalities in this project."""
+
+SPELLING: dict[str, str] = {"t1": "T1", "t1ce": "T1ce", "t2": "T2", "flair": "FLAIR"}
+"""How the modalities are written for people."""
 
 ALIASES: dict[str, str] = {
     "t1": "t1",

@@ -15,6 +15,9 @@ __all__ = [
     "HEALTHY_FOLDER",
     "LABEL_SCHEMES",
     "REGIONS",
+    "REGION_NAMES",
+    "REGION_TISSUES",
+    "SHOWN",
     "TISSUES",
     "check_et_rule",
     "label_to_regions",
@@ -53,6 +56,13 @@ TISSUES: dict[str, str] = {
 """What the names of tissues mean. A cyst belongs to the tumour core; a resection cavity is no tumour: background."""
 
 CORE = ("et", "ncr", "cyst")
+REGION_TISSUES: dict[str, tuple[str, ...]] = {"tc": CORE, "wt": (*CORE, "ed"), "et": ("et",)}
+"""The tissues of each region; a label scheme need not have all of them."""
+
+SHOWN: tuple[str, ...] = ("wt", "tc", "et")
+"""The regions from the largest to the smallest, as tables list them and pictures draw them, the smallest on top."""
+
+REGION_NAMES: dict[str, str] = {"wt": "whole tumour", "tc": "tumour core", "et": "enhancing tumour"}
 WHOLE = 1e-3  # what a label may lie off a whole number: a program stored it as float, or scaled it
 
 NOT_WHOLE = (
@@ -212,12 +222,13 @@ def regions_to_label(regions: torch.Tensor, label_scheme: str = "brats2018") -> 
 
 
 def nested_regions(regions: torch.Tensor) -> torch.Tensor:
-    """Return three binary regions as a label map holds them: ET is part of TC, and TC of WT.
+    """Return three regions as a label map holds them: ET is part of TC, and TC of WT.
 
     The result is what :func:`label_to_regions` reads from the map that :func:`regions_to_label` writes.
 
     Args:
-        regions: binary regions in the order of :data:`REGIONS`, ``(3, X, Y, Z)``, each cut by itself.
+        regions: binary regions, each cut by itself, or probabilities, in the order of :data:`REGIONS`,
+            ``(3, X, Y, Z)``.
 
     Returns:
         The nested regions, of the same shape and dtype.

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from matplotlib.colors import to_rgb
 
-from pkdr_monai.drawing import DRAWN, REGION_COLOURS, REGION_NAMES, in_ras, plane
-from pkdr_monai.regions import REGIONS
+from pkdr_monai.drawing import REGION_COLOURS, in_ras, plane
+from pkdr_monai.regions import REGION_NAMES, REGIONS, SHOWN
 
 ASSETS = Path(__file__).resolve().parents[1] / "pkdr_monai" / "reporting" / "assets"
 RAS = np.diag([1.0, 2.0, 3.0, 1.0])
@@ -41,4 +41,4 @@ def test_the_pages_use_the_palette() -> None:
 
 
 def test_every_region_has_a_colour_a_name_and_a_place() -> None:
-    assert set(REGION_COLOURS) == set(REGION_NAMES) == set(DRAWN) == set(REGIONS)
+    assert set(REGION_COLOURS) == set(REGION_NAMES) == set(SHOWN) == set(REGIONS)

@@ -14,7 +14,7 @@ from pkdr_monai.data.nnunet import channels_of, label_scheme_of
 from pkdr_monai.data.splits import SECTIONS
 from pkdr_monai.errors import InputError
 from pkdr_monai.files import content_hash
-from pkdr_monai.modalities import MODALITIES
+from pkdr_monai.modalities import MODALITIES, SPELLING
 from pkdr_monai.regions import TISSUES, scheme_labels
 
 __all__ = ["case_of", "complete_list", "data_list_hash", "decathlon_keys", "entry_of", "file_sizes"]
@@ -135,9 +135,6 @@ def _is_table(value: Any) -> bool:
     return isinstance(value, Mapping) and all(type(number) is int for number in value.values())
 
 
-NAMES = {"t1": "T1", "t1ce": "T1ce", "t2": "T2", "flair": "FLAIR"}
-
-
 def decathlon_keys(cases: Sequence[Case], label_scheme: str, training: int, test: int) -> dict[str, Any]:
     """Return what ``monai.data.load_decathlon_properties`` reads: channels, labels and the numbers of cases.
 
@@ -159,7 +156,7 @@ def decathlon_keys(cases: Sequence[Case], label_scheme: str, training: int, test
     labels = {value: TISSUES[tissue] for tissue, value in scheme_labels(label_scheme).items()}
     return {
         "tensorImageSize": "3D" if largest.channels is None else "4D",
-        "modality": {str(channels[name]): NAMES[name] for name in sorted(ordered, key=lambda name: channels[name])},
+        "modality": {str(channels[name]): SPELLING[name] for name in sorted(ordered, key=lambda name: channels[name])},
         "labels": {"0": "background", **{str(value): labels[value] for value in sorted(labels)}},
         "numTraining": training,
         "numTest": test,

@@ -16,7 +16,7 @@ from pkdr_monai.data.checks import Progress
 from pkdr_monai.data.headers import Header, UnreadableError, describe_shape, read_header, read_voxels
 from pkdr_monai.errors import InputError
 from pkdr_monai.modalities import MODALITIES
-from pkdr_monai.regions import REGIONS, scheme_labels, whole_labels
+from pkdr_monai.regions import REGION_TISSUES, REGIONS, scheme_labels, whole_labels
 
 __all__ = ["CaseVolumes", "fingerprint"]
 
@@ -109,8 +109,7 @@ def _entry(case: Case, volumes: CaseVolumes, values: Mapping[str, int]) -> dict[
     if volumes.label is not None:
         millilitres = float(np.prod(spacing)) / 1000
         count = {tissue: int(np.count_nonzero(volumes.label == value)) for tissue, value in values.items()}
-        core = count["et"] + count["ncr"] + count.get("cyst", 0)
-        voxels = {"tc": core, "wt": core + count["ed"], "et": count["et"]}
+        voxels = {region: sum(count.get(tissue, 0) for tissue in REGION_TISSUES[region]) for region in REGIONS}
         entry["volumes_ml"] = {region: round(voxels[region] * millilitres, 3) for region in REGIONS}
     return entry
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import datetime
 import logging
 import time
 from collections.abc import Mapping
@@ -22,7 +21,7 @@ from pkdr_monai.errors import InputError
 from pkdr_monai.files import content_hash, write_json
 from pkdr_monai.losses.patch_selection import LARGEST_PATCH
 from pkdr_monai.runs.model_card import Evaluation, ModelCard, card_path, data_source
-from pkdr_monai.runs.record import environment
+from pkdr_monai.runs.record import environment, now
 from pkdr_monai.runs.tables import read_history, write_history
 from pkdr_monai.system import peak_memory
 
@@ -154,7 +153,7 @@ class RunRecord:
         if "started" in self.record:
             return
         _warn_of_large_patches(self.settings.get("loss"), self.settings.get("spacing"))
-        self.record["started"] = _now()
+        self.record["started"] = now()
         self.record["first_epoch"] = engine.state.epoch
         self.record["max_epochs"] = engine.state.max_epochs
         write_json(self.path, self.record)
@@ -171,13 +170,13 @@ class RunRecord:
             }
         peak = peak_memory(self.device)
         self.record["peak_memory_mib"] = None if peak is None else round(peak)
-        self.record["updated"] = _now()
+        self.record["updated"] = now()
         write_json(self.path, self.record)
 
     def finish(self, engine: Engine) -> None:
         """Note the end."""
         self.record["status"] = "finished"
-        self.record["finished"] = _now()
+        self.record["finished"] = now()
         write_json(self.path, self.record)
 
     def fail(self, engine: Engine, error: BaseException) -> None:
@@ -210,10 +209,6 @@ def _plain(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [_plain(item) for item in value]
     return value if isinstance(value, str | int | float | bool | None) else repr(value)
-
-
-def _now() -> str:
-    return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
 
 
 class ModelCardWriter:

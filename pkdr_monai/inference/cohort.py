@@ -34,7 +34,7 @@ from pkdr_monai.inference.scans import Scan, check_scan, find_scans, refuse_two_
 from pkdr_monai.inference.statements import NOTE, bundle_command, describe_model, describe_volumes, warnings_about
 from pkdr_monai.runs.model_card import ModelCard
 from pkdr_monai.runs.models import choose_models, find_models, read_model
-from pkdr_monai.runs.record import environment
+from pkdr_monai.runs.record import environment, now
 
 __all__ = ["CaseRunner", "Shard", "predict"]
 
@@ -82,7 +82,7 @@ def predict(
         InputError: when there is no scan, no model or no such device, or when ``output`` cannot be written to or
             another prediction is writing there.
     """
-    started, settings, shard = _now(), settings or Settings(), Shard.of_this_process()
+    started, settings, shard = now(), settings or Settings(), Shard.of_this_process()
     inputs = [inputs] if isinstance(inputs, str | Path) else list(inputs)
     found = find_scans(inputs, named)
     scans = [replace(scan, case=replace(scan.case, geometry=settings.geometry)) for scan in found]
@@ -95,7 +95,7 @@ def predict(
     with _alone_in(output, shard):
         results = _segment_all(runner, shard.part(scans), progress)
         reports = shard.gather({"cases": results, "models": runner.models_used()}, output)
-        record = {"started": started, "finished": _now(), **_sum_up(reports, settings, chosen_device)}
+        record = {"started": started, "finished": now(), **_sum_up(reports, settings, chosen_device)}
         if shard.rank == 0:
             write_record(output / "run.json", record)
             _log_summary(log, record, output)
@@ -168,10 +168,6 @@ def _log_summary(log: Callable[[str], None], record: Mapping[str, Any], output: 
         if case["status"] == "failed" and len(cases) > 1:
             log(f"  failed: {case['case']}: {case['error']}")
     log(NOTE)
-
-
-def _now() -> str:
-    return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
 
 
 PATIENCE = datetime.timedelta(days=7)  # for the others to finish their share

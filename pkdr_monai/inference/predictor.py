@@ -20,7 +20,7 @@ from pkdr_monai.inference.scans import Scan
 from pkdr_monai.modalities import channel_indices
 from pkdr_monai.networks import load_model
 from pkdr_monai.networks.blocks import STRIDE
-from pkdr_monai.regions import check_et_rule, scheme_labels
+from pkdr_monai.regions import check_et_rule, nested_regions, scheme_labels
 from pkdr_monai.runs.model_card import ModelCard
 
 __all__ = ["Predictor", "Settings", "aligned_overlap", "brain_probabilities", "load_predictor", "scan_probabilities"]
@@ -220,7 +220,7 @@ def scan_probabilities(scan: Scan, predictors: Sequence[Predictor], settings: Se
     total = predictors[0].probabilities(scan, settings)
     for predictor in predictors[1:]:
         total = total + predictor.probabilities(scan, settings)
-    return _nested(total / len(predictors))
+    return nested_regions(total / len(predictors))
 
 
 def _with_zeros(export: Backend, card: ModelCard) -> Backend:
@@ -244,9 +244,3 @@ def _on_own_grid(data: Mapping[str, Any], transform: Compose) -> torch.Tensor:
         invert = Invertd("pred", transform=transform, orig_keys=IMAGE, nearest_interp=False)
         regions.append(invert({IMAGE: image, "pred": MetaTensor(pred[channel : channel + 1])})["pred"].as_tensor())
     return torch.cat(regions).float()
-
-
-def _nested(probabilities: torch.Tensor) -> torch.Tensor:
-    tc, wt, et = probabilities
-    tc = torch.maximum(tc, et)
-    return torch.stack([tc, torch.maximum(wt, tc), et])

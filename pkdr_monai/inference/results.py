@@ -16,7 +16,7 @@ from matplotlib.lines import Line2D
 
 from pkdr_monai import DISCLAIMER, __version__
 from pkdr_monai.data.headers import read_header, read_voxels
-from pkdr_monai.drawing import DRAWN, PLANES, REGION_COLOURS, REGION_NAMES, in_ras, plane
+from pkdr_monai.drawing import PLANES, REGION_COLOURS, in_ras, plane
 from pkdr_monai.errors import InputError
 from pkdr_monai.files import atomic_write, content_hash, file_hash, read_object, remove_unfinished, write_json
 from pkdr_monai.inference.nifti import label_on, original_grids, write_like, write_nifti
@@ -24,7 +24,7 @@ from pkdr_monai.inference.postprocessing import binary_regions, entropy, label_m
 from pkdr_monai.inference.predictor import Settings
 from pkdr_monai.inference.scans import Scan
 from pkdr_monai.inference.statements import describe_volumes
-from pkdr_monai.regions import REGIONS, small_et_to_necrosis
+from pkdr_monai.regions import REGION_NAMES, REGIONS, SHOWN, small_et_to_necrosis
 from pkdr_monai.runs.model_card import ModelCard
 
 __all__ = [
@@ -38,7 +38,7 @@ __all__ = [
     "write_results",
 ]
 
-SHOWN = ("flair", "t2", "t1ce", "t1")  # what a preview shows of a scan, the first that was used
+FIRST = ("flair", "t2", "t1ce", "t1")  # what a preview shows of a scan, the first that was used
 
 
 def write_results(
@@ -63,7 +63,7 @@ def write_results(
         InputError: when a file cannot be written.
     """
     used = {modality for card in cards for modality in card.modalities}
-    shown = next(modality for modality in SHOWN if modality in used)
+    shown = next(modality for modality in FIRST if modality in used)
     (source,) = scan.paths([shown])
     header = read_header(source, scan.case.geometry)
     smallest = math.ceil(1000 * settings.min_component / header.voxel_volume)
@@ -129,7 +129,8 @@ def draw_preview(path: Path, image: np.ndarray, regions: np.ndarray, affine: np.
         axis.set_title(title, color="white", fontsize=10)
         axis.set_axis_off()
     figure.suptitle("\n".join(lines), color="white", fontsize=11)
-    handles = [Line2D([], [], color=REGION_COLOURS[region], label=REGION_NAMES[region]) for region in DRAWN]
+    names = {region: f"{region.upper()}, {REGION_NAMES[region]}" for region in SHOWN}
+    handles = [Line2D([], [], color=REGION_COLOURS[region], label=name) for region, name in names.items()]
     figure.legend(handles=handles, loc="lower right", ncols=3, frameon=False, labelcolor="white", fontsize=9)
     figure.text(0.01, 0.02, DISCLAIMER, color="white", fontsize=9)
     figure.subplots_adjust(left=0.01, right=0.99, top=0.82, bottom=0.09, wspace=0.03)
@@ -143,7 +144,7 @@ def _largest_cut(whole: np.ndarray, normal: int) -> int:
 
 
 def _outline(axis: Axes, cuts: dict[str, np.ndarray]) -> None:
-    for region in DRAWN:
+    for region in SHOWN:
         if cuts[region].any() and min(cuts[region].shape) > 1:
             axis.contour(cuts[region], levels=[0.5], colors=REGION_COLOURS[region], linewidths=1.2)
 

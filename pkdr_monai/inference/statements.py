@@ -11,7 +11,7 @@ from typing import Any
 import pkdr_monai
 from pkdr_monai.inference.predictor import Settings
 from pkdr_monai.modalities import MODALITIES
-from pkdr_monai.regions import REGIONS
+from pkdr_monai.regions import REGION_NAMES, REGIONS, SHOWN
 from pkdr_monai.runs.model_card import ModelCard
 
 __all__ = ["DOUBTFUL_DICE", "NOTE", "bundle_command", "describe_model", "describe_volumes", "warnings_about"]
@@ -24,8 +24,6 @@ NO_PATIENT = (
     "  trained on no patient, on synthetic ones alone; their few intensity parameters were set by statistics of "
     "24 BraTS cases as a whole"
 )
-NAMES = {"wt": "whole tumour", "tc": "tumour core", "et": "enhancing tumour"}
-SHOWN = ("wt", "tc", "et")  # from the largest region to the smallest
 COMPACT = "pkdr_monai.networks.vnet.PatchVNet"
 CONFIGS = ("bundle/configs/inference.json", "configs/inference.json")  # in the repository, in the zip
 
@@ -65,8 +63,9 @@ def warnings_about(card: ModelCard) -> list[str]:
     doubtful = [region for region in SHOWN if card.evaluation.mean[region] < DOUBTFUL_DICE]
     for region in doubtful:
         warnings.append(
-            f"do not trust {region.upper()} ({NAMES[region]}) of {card.name}, which sees {', '.join(card.modalities)}: "
-            f"its expected Dice, {card.evaluation.mean[region]:.2f}, is below {DOUBTFUL_DICE:g}."
+            f"do not trust {region.upper()} ({REGION_NAMES[region]}) of {card.name}, which sees "
+            f"{', '.join(card.modalities)}: its expected Dice, {card.evaluation.mean[region]:.2f}, is below "
+            f"{DOUBTFUL_DICE:g}."
         )
     return warnings
 

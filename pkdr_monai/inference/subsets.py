@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from monai.metrics import compute_dice
 from monai.transforms import Compose, EnsureChannelFirstd
 
 from pkdr_monai.data import training_items
@@ -24,9 +23,9 @@ from pkdr_monai.inference.backends import choose_engine
 from pkdr_monai.inference.postprocessing import binary_regions
 from pkdr_monai.inference.predictor import Predictor, Settings, load_predictor, scan_probabilities
 from pkdr_monai.inference.scans import Scan
-from pkdr_monai.metrics import HD95Metric
+from pkdr_monai.metrics import region_dice, region_hd95
 from pkdr_monai.modalities import expand_modalities, parse_modalities
-from pkdr_monai.regions import REGIONS
+from pkdr_monai.regions import REGIONS, SHOWN
 from pkdr_monai.runs.model_card import Evaluation, ModelCard, data_source
 
 __all__ = ["SubsetScore", "evaluate_subsets", "evaluations_of", "table", "write_scores"]
@@ -124,7 +123,7 @@ def table(scores: Sequence[SubsetScore]) -> Iterator[str]:
         groups.setdefault(score.modalities, []).append(score)
     yield f"{'modalities':24}{'WT':>7}{'TC':>7}{'ET':>7}{'mean':>7}"
     for modalities, group in groups.items():
-        means = [statistics.fmean(score.dice[region] for score in group) for region in ("wt", "tc", "et")]
+        means = [statistics.fmean(score.dice[region] for score in group) for region in SHOWN]
         yield f"{'+'.join(modalities):24}" + "".join(f"{value:7.3f}" for value in (*means, statistics.fmean(means)))
 
 
@@ -133,15 +132,12 @@ def _scores_of_case(
 ) -> Iterator[SubsetScore]:
     load = Compose([LoadModalitiesd("truth"), EnsureChannelFirstd("truth"), LabelToRegionsd("truth")])
     truth = load({"truth": item["truth"], "scheme": item["scheme"]})["truth"]
-    hd95 = HD95Metric(spacing=[float(size) for size in truth.pixdim])
-    expected = truth.as_tensor()[None]
+    spacing = [float(size) for size in truth.pixdim]
     for predictor in predictors:
-        found = binary_regions(scan_probabilities(scan, [predictor], settings), 0)[None]
-        dice = compute_dice(found.float(), expected.float(), ignore_empty=False)[0].tolist()
-        distance = torch.as_tensor(hd95(found, expected))[0].tolist()
+        found = binary_regions(scan_probabilities(scan, [predictor], settings), 0)
         yield SubsetScore(
             scan.name,
             predictor.card.modalities,
-            dict(zip(REGIONS, dice, strict=True)),
-            dict(zip(REGIONS, distance, strict=True)),
+            dict(zip(REGIONS, region_dice(found, truth.as_tensor()), strict=True)),
+            dict(zip(REGIONS, region_hd95(found, truth.as_tensor(), spacing), strict=True)),
         )

@@ -19,6 +19,7 @@ __all__ = [
     "check_same_shape",
     "check_weight",
     "full_precision",
+    "missing",
     "plain",
     "predicted",
     "predicted_by_both",
@@ -90,6 +91,24 @@ REMEDY = {
 }
 
 
+def missing(
+    loss: str, prediction: Prediction, network: str, output: str, remedy: str, term: str | None = None
+) -> ValueError:
+    """Return the error of a prediction that lacks a tensor.
+
+    Args:
+        loss: name of the loss.
+        prediction: what came.
+        network: ``"student"`` or ``"teacher"``.
+        output: name of the tensor.
+        remedy: sentence that says what to do.
+        term: name of the term that needs it, where the loss has several.
+    """
+    came = [f"{name}/{key}" for name, outputs in prediction.items() for key in outputs]
+    needed = f"{loss} needs prediction[{network!r}][{output!r}]" + (f" for its term {term!r}" if term else "")
+    return ValueError(f"{needed}, but the prediction has only {', '.join(came) or 'nothing'}. {remedy}")
+
+
 def predicted(loss: str, prediction: Prediction, network: str, output: str) -> Tensor:
     """Return one tensor of a prediction, without MONAI's metadata.
 
@@ -112,11 +131,7 @@ weight of its term to 0.
     """
     tensor = prediction.get(network, {}).get(output)
     if tensor is None:
-        came = [f"{name}/{key}" for name, outputs in prediction.items() for key in outputs]
-        raise ValueError(
-            f"{loss} needs prediction[{network!r}][{output!r}], but the prediction has only "
-            f"{', '.join(came) or 'nothing'}. {REMEDY[network]}, or set the weight of its term to 0."
-        )
+        raise missing(loss, prediction, network, output, f"{REMEDY[network]}, or set the weight of its term to 0.")
     complete = prediction[network].get("complete")
     if complete is not None and not complete.all():
         raise ValueError(

@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Mapping
 from torch import Tensor
 from torch.nn.modules.loss import _Loss
 
-from pkdr_monai.losses.base import DistillationLoss, Prediction, at_least_float32, check_weight
+from pkdr_monai.losses.base import DistillationLoss, Prediction, at_least_float32, check_weight, missing
 from pkdr_monai.losses.patch_contrastive import PatchContrastiveLoss
 from pkdr_monai.losses.patch_kd import PatchKDLoss
 from pkdr_monai.losses.patch_selection import PatchSelectionLoss, patch_labels
@@ -175,9 +175,5 @@ def _check_complete(prediction: Prediction, weights: Mapping[str, float]) -> Non
     for term in weights:
         for network, output in NEEDS[term]:
             if prediction.get(network, {}).get(output) is None:
-                came = [f"{name}/{key}" for name, outputs in prediction.items() for key in outputs]
-                raise ValueError(
-                    f"PKDRLoss needs prediction[{network!r}][{output!r}] for its term {term!r}, but the prediction has "
-                    f"only {', '.join(came) or 'nothing'}. {REMEDY[network, output]}, or leave the term out: "
-                    f"without=({term!r},)."
-                )
+                remedy = f"{REMEDY[network, output]}, or leave the term out: without=({term!r},)."
+                raise missing("PKDRLoss", prediction, network, output, remedy, term)

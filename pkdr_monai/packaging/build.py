@@ -14,7 +14,7 @@ from pkdr_monai import DISCLAIMER
 from pkdr_monai.errors import InputError
 from pkdr_monai.files import read_json, read_object
 from pkdr_monai.inference.backends import EXPORTS
-from pkdr_monai.modalities import MODALITIES, parse_modalities
+from pkdr_monai.modalities import SPELLING, parse_modalities
 from pkdr_monai.networks import build_network, load_model
 from pkdr_monai.packaging.archive import LARGE_FILES, large_files_page, write_archive
 from pkdr_monai.packaging.checked_exports import checked_exports
@@ -26,7 +26,6 @@ __all__ = ["build_bundle", "config_of", "mark_demonstration", "metadata_of", "we
 DEMONSTRATION = "Demonstration on synthetic data: the weights have never seen a patient."
 CAUTION = """The validation score chose the epoch. It is no test result, and says nothing about other scanners, sites or
 patients. `models/exports.json` says how far each export is from these weights."""
-NAMES = dict(zip(MODALITIES, ("T1", "T1ce", "T2", "FLAIR"), strict=True))
 
 
 def config_of(config: Mapping[str, Any], card: ModelCard) -> dict[str, Any]:
@@ -67,7 +66,7 @@ def metadata_of(metadata: Mapping[str, Any], card: ModelCard, demonstration: boo
     adapted = copy.deepcopy(dict(metadata))
     image = adapted["network_data_format"]["inputs"]["image"]
     image["num_channels"] = len(card.modalities)
-    image["channel_def"] = {str(number): NAMES[modality] for number, modality in enumerate(card.modalities)}
+    image["channel_def"] = {str(number): SPELLING[modality] for number, modality in enumerate(card.modalities)}
     if demonstration:
         adapted["name"] = f"{adapted['name']}: demonstration on synthetic data"
         adapted["description"] = f"{DEMONSTRATION} {adapted['description']}"
@@ -99,7 +98,7 @@ def weights_page(card: ModelCard, record: Mapping[str, Any]) -> str:
     cases = ", ".join(f"{part} {count}" for part, count in data.get("cases", {}).items())
     rows = {
         "run": f"{card.name}, {record.get('status', 'unknown status')}",
-        "sees": ", ".join(NAMES[modality] for modality in card.modalities),
+        "sees": ", ".join(SPELLING[modality] for modality in card.modalities),
         "network": f"{type(network).__name__}, {parameters} parameters",
         "voxels": " x ".join(f"{step:g}" for step in card.spacing) + " mm",
         "window": " x ".join(map(str, card.roi_size)) + " voxels",

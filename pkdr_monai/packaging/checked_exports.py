@@ -17,12 +17,12 @@ from typing import Any
 import torch
 from monai.bundle import ConfigParser
 from monai.inferers import SlidingWindowInferer
-from monai.metrics import compute_dice
 from torch import Tensor, nn
 
 from pkdr_monai.data import inference_items
 from pkdr_monai.files import content_hash, file_hash, read_object, write_json
 from pkdr_monai.inference.backends import EXPORTS, Engine, TorchBackend, open_export, resolve_precision
+from pkdr_monai.metrics import region_dice
 from pkdr_monai.networks import load_model
 from pkdr_monai.packaging.exports import (
     BACKENDS,
@@ -114,17 +114,11 @@ def compare(
     return {
         name: Comparison(
             float((logits - reference).abs().max()),
-            dict(zip(REGIONS, _agreement(logits, reference), strict=True)),
+            dict(zip(REGIONS, region_dice(logits[0] >= 0, reference[0] >= 0), strict=True)),
             statistics.median(seconds[name]) / unit,
         )
         for name, logits in zip(engines, others, strict=True)
     }
-
-
-def _agreement(logits: Tensor, reference: Tensor) -> list[float]:
-    """Return the Dice of two segmentations for each region."""
-    dice = compute_dice((logits >= 0).float(), (reference >= 0).float(), ignore_empty=False)  # (1, 3)
-    return [float(value) for value in dice[0]]
 
 
 ENGINES = (

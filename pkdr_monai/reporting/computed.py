@@ -11,16 +11,15 @@ import numpy as np
 import torch
 from monai.bundle import ConfigParser
 from monai.data import MetaTensor
-from monai.metrics import compute_dice
 from monai.metrics.calibration import calibration_binning
 from monai.transforms import Compose, Invertd
 
 from pkdr_monai.data import training_items
 from pkdr_monai.data.cases import Case
 from pkdr_monai.data.entries import entry_of
-from pkdr_monai.metrics import HD95Metric
+from pkdr_monai.metrics import region_dice, region_hd95
 from pkdr_monai.networks import load_model
-from pkdr_monai.regions import REGIONS
+from pkdr_monai.regions import REGIONS, nested_regions
 from pkdr_monai.reporting.scans import Predicted, Scan, canonical
 from pkdr_monai.runs.models import read_model
 from pkdr_monai.workflow import find_configs
@@ -42,8 +41,7 @@ def dice(scan: Scan) -> tuple[float, ...]:
         >>> dice(scan), hd95(scan)
         ((1.0, 1.0, 1.0), (0.0, 0.0, 0.0))
     """
-    prediction, truth = _regions(scan)
-    return tuple(compute_dice(prediction.float(), truth.float(), ignore_empty=False)[0].tolist())
+    return tuple(region_dice(*_regions(scan)))
 
 
 def hd95(scan: Scan) -> tuple[float, ...]:
@@ -52,16 +50,15 @@ def hd95(scan: Scan) -> tuple[float, ...]:
     Args:
         scan: a case with truth and prediction.
     """
-    spacing = np.linalg.norm(scan.affine[:3, :3], axis=0).tolist()
-    distances = torch.as_tensor(HD95Metric(spacing)(*_regions(scan)))  # (1, 3)
-    return tuple(distances[0].tolist())
+    return tuple(region_hd95(*_regions(scan), np.linalg.norm(scan.affine[:3, :3], axis=0).tolist()))
 
 
-def _regions(scan: Scan) -> list[torch.Tensor]:
-    """Return prediction and truth, ``(1, 3, X, Y, Z)`` each."""
+def _regions(scan: Scan) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return prediction and truth, ``(3, X, Y, Z)`` each."""
     if scan.truth is None or scan.prediction is None:
         raise ValueError(f"case {scan.case} has no truth or no prediction: there is nothing to measure.")
-    return [torch.from_numpy(np.ascontiguousarray(regions))[None] for regions in (scan.prediction.regions, scan.truth)]
+    found, truth = (np.ascontiguousarray(regions) for regions in (scan.prediction.regions, scan.truth))
+    return torch.from_numpy(found), torch.from_numpy(truth)
 
 
 BINS = 10
@@ -176,4 +173,5 @@ class Recompute:
         whole = self.invert(data)["pred"]
         voxels, affine = canonical(whole.as_tensor().movedim(0, -1).numpy(), whole.affine.numpy())
         probabilities = voxels.transpose(3, 0, 1, 2)
-        return Predicted(probabilities > 0.5, affine, probabilities)
+        regions = nested_regions(torch.from_numpy(probabilities >= 0.5))  # as a label map holds them
+        return Predicted(regions.numpy(), affine, probabilities)

@@ -17,9 +17,9 @@ from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.image import imsave
 
-from pkdr_monai.drawing import DRAWN, PLANES, REGION_COLOURS, plane
+from pkdr_monai.drawing import PLANES, REGION_COLOURS, plane
 from pkdr_monai.errors import InputError
-from pkdr_monai.regions import REGIONS
+from pkdr_monai.regions import REGIONS, SHOWN
 from pkdr_monai.reporting.figures import data_uri
 from pkdr_monai.reporting.run import METRICS
 from pkdr_monai.reporting.scans import Scan, Segmentation
@@ -110,7 +110,7 @@ def thumbnail(images: Sequence[np.ndarray], tissue: np.ndarray | None) -> str:
 def _draw_plane(axes: Axes, image: np.ndarray, regions: np.ndarray, axis: int, index: int, spacing: np.ndarray) -> None:
     across, up = (size for other, size in enumerate(spacing) if other != axis)
     axes.imshow(plane(image, axis, index), cmap="gray", vmin=0, vmax=255, aspect=up / across, interpolation="bilinear")
-    for region in DRAWN:
+    for region in SHOWN:
         outline = plane(regions[REGIONS.index(region)], axis, index)
         if outline.any():
             axes.contour(outline.astype(float), levels=[0.5], colors=REGION_COLOURS[region], linewidths=1.3)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -12,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from pkdr_monai.errors import InputError
-from pkdr_monai.files import read_object
+from pkdr_monai.files import file_hash, read_object
 from pkdr_monai.regions import REGIONS
 from pkdr_monai.reporting.scans import Segmentation, case_of_file, find_segmentations
 from pkdr_monai.runs.tables import METRIC_FILES, read_history, read_table
@@ -104,8 +103,7 @@ def facts(run: Run) -> dict[str, dict[str, str]]:
         else:
             tables["run"][key] = _shown(value)
     if run.weights.is_file():
-        digest = hashlib.sha256(run.weights.read_bytes()).hexdigest()
-        tables["run"]["weights"] = f"models/model.pt, SHA-256 {digest}"
+        tables["run"]["weights"] = f"models/model.pt, SHA-256 {file_hash(run.weights)}"
     return {title.replace("_", " "): rows for title, rows in tables.items() if rows}
 
 

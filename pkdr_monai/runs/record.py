@@ -1,7 +1,8 @@
-"""What ``run.json`` says of a run: on what it ran, and how long it took."""
+"""What every record says of a run: on what it ran, when, and how long it took."""
 
 from __future__ import annotations
 
+import datetime
 import platform
 from importlib import metadata
 from typing import TYPE_CHECKING, Any
@@ -11,7 +12,7 @@ import pkdr_monai
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["duration", "environment"]
+__all__ = ["duration", "environment", "now"]
 
 PACKAGES = ("torch", "monai", "pytorch-ignite", "nibabel", "numpy")
 
@@ -31,6 +32,11 @@ def environment(device: torch.device) -> dict[str, Any]:
         "threads": torch.get_num_threads(),
         "processes": idist.get_world_size(),
     }
+
+
+def now() -> str:
+    """Return the time of day in UTC, to the second, as records hold it."""
+    return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
 
 
 def duration(seconds: float) -> str:

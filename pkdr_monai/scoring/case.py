@@ -11,7 +11,7 @@ from scipy import ndimage
 
 from pkdr_monai.data.headers import Header, UnreadableError, describe_shape, read_header
 from pkdr_monai.errors import InputError
-from pkdr_monai.regions import REGIONS, small_et_to_necrosis
+from pkdr_monai.regions import REGIONS, SHOWN, small_et_to_necrosis
 from pkdr_monai.reporting.computed import dice, hd95
 from pkdr_monai.reporting.scans import Predicted, Scan, read_canonical, regions_of
 
@@ -26,7 +26,6 @@ __all__ = [
     "score_case",
 ]
 
-SHOWN = ("wt", "tc", "et")  # from the largest region to the smallest, as tables have them
 COLUMNS: tuple[str, ...] = tuple(f"{metric}_{region}" for metric in ("dice", "hd95") for region in (*SHOWN, "mean"))
 """The scores of a case: Dice, from 0 to 1, and HD95 in mm."""
 RULED = ("dice_et_rule", "hd95_et_rule")

@@ -15,8 +15,8 @@ from pkdr_monai import DISCLAIMER, __version__
 from pkdr_monai.data.names import output_key
 from pkdr_monai.errors import InputError, some
 from pkdr_monai.files import atomic_write, file_hash, write_json
-from pkdr_monai.regions import check_et_rule, scheme_labels
-from pkdr_monai.scoring.case import LESION_VOLUME, SHOWN, LesionRule, check_grids, columns, score_case
+from pkdr_monai.regions import SHOWN, check_et_rule, scheme_labels
+from pkdr_monai.scoring.case import LESION_VOLUME, LesionRule, check_grids, columns, score_case
 from pkdr_monai.scoring.label_maps import find_predictions, find_truths
 
 __all__ = ["Scored", "score_label_maps", "summary", "table", "write_scores"]
@@ -173,7 +173,7 @@ def table(scored: Scored) -> list[str]:
     counted = f"{count} case{'s' * (count != 1)}"
     lines = [f"{counted:<13}" + "".join(f"{title:>8}" for title in titles)]
     for metric, decimals, names in (("dice", 3, ("Dice", "", "")), ("hd95", 1, ("HD95", "(mm)", ""))):
-        shown = [name for name in figures if name.startswith(metric)]
+        shown = [f"{metric}_{column}" for column in (*SHOWN, "mean", *(["et_rule"] if rule else []))]
         for name, statistic in zip(names, ("mean", "sd", "median"), strict=True):
             cells = [_cell(figures[column][statistic], decimals) for column in shown]
             lines.append(f"{name:<7}{statistic:<6}" + "".join(f"{cell:>8}" for cell in cells))

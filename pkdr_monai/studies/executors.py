@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime
 import multiprocessing
 import os
 import statistics
@@ -18,7 +17,7 @@ from typing import Any, Protocol
 from pkdr_monai import DISCLAIMER
 from pkdr_monai.errors import InputError
 from pkdr_monai.files import read_json, read_object, write_json
-from pkdr_monai.runs.record import duration
+from pkdr_monai.runs.record import duration, now
 from pkdr_monai.runs.tables import read_figures, read_history
 from pkdr_monai.studies.plan import Job
 from pkdr_monai.studies.results import ET_RULE
@@ -69,7 +68,7 @@ def _result(job: Job, modality: str, seconds: float) -> dict[str, Any]:
         "evaluation_seconds": round(seconds, 1),
         "peak_memory_mib": record["peak_memory_mib"],
         "environment": record["environment"],
-        "finished": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        "finished": now(),
         "commands": _portable(job),
         "cases": read_figures(job.evaluation_dir(modality), names, et_rule=True),
         "note": DISCLAIMER,

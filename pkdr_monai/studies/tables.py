@@ -12,7 +12,7 @@ import numpy as np
 
 from pkdr_monai.errors import InputError
 from pkdr_monai.files import read_json
-from pkdr_monai.modalities import MODALITIES, parse_modalities
+from pkdr_monai.modalities import MODALITIES, SPELLING, parse_modalities
 from pkdr_monai.studies.results import COLUMNS, ET_RULE, Scores
 from pkdr_monai.studies.statistics import Comparison, detectable_difference
 from pkdr_monai.studies.study import StudyResults
@@ -33,8 +33,6 @@ __all__ = [
 ]
 
 OTHERS = "others"  # the table of cells that belong to no other one
-
-SPELLING = {"t1": "T1", "t1ce": "T1ce", "t2": "T2", "flair": "FLAIR"}
 
 
 @dataclass(frozen=True)
