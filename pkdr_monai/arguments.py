@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -59,7 +60,7 @@ def choice(*words: str) -> Callable[[str], str]:
 
 
 def number(text: str) -> float:
-    """Read a number.
+    """Read a finite number.
 
     Raises:
         InputError: when the text is none.
@@ -69,9 +70,12 @@ def number(text: str) -> float:
         0.25
     """
     try:
-        return float(text)
+        value = float(text)
     except ValueError:
-        raise InputError(f"expected a number, got {text!r}.") from None
+        value = math.nan
+    if not math.isfinite(value):
+        raise InputError(f"expected a number, got {text!r}.")
+    return value
 
 
 def triple(kind: type[int] | type[float]) -> Callable[[str], tuple[Any, ...]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING
 
@@ -254,7 +255,7 @@ def check_et_rule(et_rule: float) -> None:
     Raises:
         InputError: when it is below 0 or not a number.
     """
-    if not et_rule >= 0:
+    if not 0 <= et_rule < math.inf:
         raise InputError(f"et_rule is a volume in mm³, 0 or more, got {et_rule:g}: 500 is usual, 0 switches it off.")
 
 

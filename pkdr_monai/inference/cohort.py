@@ -27,6 +27,7 @@ from pkdr_monai.inference.results import (
     case_key,
     clear_results,
     finished_record,
+    refuse_to_overwrite,
     write_record,
     write_results,
 )
@@ -238,6 +239,7 @@ class CaseRunner:
             self.log(f"{scan.name}: done before, {describe_volumes(record['volumes_ml'])}")
             known = {name: record[name] for name in ("outputs", "volumes_ml")}
             return {"status": "skipped", "label_scheme": scheme, **known}
+        refuse_to_overwrite(folder, scan)
         with read_once():
             warnings = check_scan(scan, seen, self.settings.force, self.settings.strict)
             for warning in warnings:

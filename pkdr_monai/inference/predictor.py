@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import combinations
@@ -94,7 +95,7 @@ class Settings:
         require_geometry(self.geometry)
         if not 0 <= self.window_overlap < 1:
             raise InputError(f"window_overlap is from 0 to below 1, got {self.window_overlap:g}: 0.5 is usual.")
-        if not self.min_component >= 0:
+        if not 0 <= self.min_component < math.inf:
             raise InputError(f"min_component is a volume in mL, 0 or more, got {self.min_component:g}.")
         check_et_rule(self.et_rule)
         if self.label_scheme is not None:

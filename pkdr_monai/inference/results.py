@@ -34,6 +34,7 @@ __all__ = [
     "clear_results",
     "draw_preview",
     "finished_record",
+    "refuse_to_overwrite",
     "write_record",
     "write_results",
 ]
@@ -189,8 +190,29 @@ def finished_record(folder: Path, key: str) -> dict[str, Any] | None:
     return record if all((folder / name).is_file() for name in record.get("outputs", ())) else None
 
 
+def refuse_to_overwrite(folder: Path, scan: Scan) -> None:
+    """Refuse a case's folder that holds the scan itself, or a file that no prediction wrote, such as a drawn label.
+
+    Args:
+        folder: the case's folder below the output.
+        scan: the scan.
+
+    Raises:
+        InputError: when it does.
+    """
+    held = [path for path in scan.paths(scan.modalities) if path.resolve().parent == folder.resolve()]
+    if not held and not (folder / RECORD).exists():
+        names = [f"{scan.name}_{what}.nii.gz" for what in ("seg", "probabilities", "uncertainty")]
+        held = [folder / name for name in (*names, "preview.png") if (folder / name).exists()]
+    if held:
+        raise InputError(
+            f"the results would go to {folder}, which holds {held[0].name}, and no prediction wrote that: choose "
+            "another --output, so that nothing of yours is replaced."
+        )
+
+
 def clear_results(folder: Path) -> None:
-    """Remove an earlier record and the results that it lists, the record first.
+    """Remove the results that an earlier record lists, and mark the folder as one whose results are being written.
 
     Results that are about to be replaced, wholly or in part, must not pass for those of the earlier record. What a
     process that was killed had half written goes, too.
@@ -200,7 +222,7 @@ def clear_results(folder: Path) -> None:
         record = read_object(folder / RECORD)
     except InputError:
         record = {}  # absent or damaged
-    (folder / RECORD).unlink(missing_ok=True)
+    write_record(folder / RECORD, {"status": "unfinished", "note": DISCLAIMER})
     for name in record.get("outputs", ()):
         (folder / Path(name).name).unlink(missing_ok=True)
 

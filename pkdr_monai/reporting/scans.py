@@ -10,6 +10,7 @@ import nibabel as nib
 import numpy as np
 
 from pkdr_monai.data.cases import Case, nifti_files
+from pkdr_monai.data.geometry import is_same_grid
 from pkdr_monai.data.headers import UnreadableError, read_header, read_voxels
 from pkdr_monai.data.layouts import cases_of_files
 from pkdr_monai.data.names import NIFTI_NAME
@@ -105,7 +106,7 @@ def read_scan(
                 f"case {case.name}: the {name} has {regions.shape[1:]} voxels, its {modality} {image.shape}. "
                 "Check that they belong together."
             )
-    if prediction is not None and not np.allclose(prediction.affine, affine, atol=0.1):
+    if prediction is not None and not is_same_grid(image.shape, prediction.affine, affine):
         raise InputError(f"case {case.name}: the prediction lies elsewhere than its {modality} (another affine).")
     return scan
 

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from scipy import ndimage
 
+from pkdr_monai.data.geometry import is_same_grid
 from pkdr_monai.data.headers import Header, UnreadableError, describe_shape, read_header
 from pkdr_monai.errors import InputError
 from pkdr_monai.regions import REGIONS, SHOWN, small_et_to_necrosis
@@ -34,7 +35,6 @@ LESIONS = tuple(
     for what in ("lesions_found", "lesions_missed", "lesions_invented", "lesion_dice")
     for region in SHOWN
 )
-SHIFT = 0.1  # mm, by which two affines may differ: programs round them differently
 LESION_VOLUME = 50.0
 """Volume in mm³ up to which a lesion is left out, as the challenges since BraTS 2023 leave out true ones."""
 NEIGHBOURS = np.ones((3, 3, 3), bool)  # 26: voxels that share a corner belong together
@@ -99,7 +99,7 @@ def check_grids(case: str, prediction: Path, truth: Path) -> None:
             f"case {case}: the prediction has {describe_shape(shape)} voxels, the truth {describe_shape(true_shape)}: "
             "resample the prediction to the truth's grid, to the nearest voxel."
         )
-    if not np.allclose(affine, true_affine, atol=SHIFT):
+    if not is_same_grid(shape, affine, true_affine):
         raise InputError(
             f"case {case}: the prediction has another affine than the truth, so that its voxels lie elsewhere: "
             "resample it to the truth's grid, to the nearest voxel, or copy the truth's header where that is at fault."

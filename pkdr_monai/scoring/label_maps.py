@@ -12,6 +12,7 @@ from pkdr_monai.data.layouts import cases_of_files, find_cases
 from pkdr_monai.data.names import output_key, parse_name, stem_of
 from pkdr_monai.data.nnunet import is_raw_data, is_task01
 from pkdr_monai.errors import InputError, some
+from pkdr_monai.inference.bids import FOLDER
 from pkdr_monai.regions import LABEL_SCHEMES, scheme_labels
 
 __all__ = ["LabelMaps", "find_predictions", "find_truths"]
@@ -99,14 +100,20 @@ def _existing(folder: str | Path) -> Path:
     return folder
 
 
+def _files(folder: Path) -> list[Path]:
+    """Return the NIfTI files of a folder, without the copies that ``pkdr predict --bids`` writes into ``bids/``."""
+    copied = (folder / FOLDER / "dataset_description.json").is_file()
+    return [path for path in nifti_files(folder) if not (copied and path.parts[0] == FOLDER)]
+
+
 def _scans(folder: Path) -> bool:
-    return any(case.modalities for case in cases_of_files(nifti_files(folder), folder))
+    return any(case.modalities for case in cases_of_files(_files(folder), folder))
 
 
 def _label_maps(folder: Path) -> dict[str, Path]:
     """Return the label map of each case; a name that says nothing else is that of a case."""
     found: dict[str, tuple[str, Path]] = {}
-    for path in nifti_files(folder):
+    for path in _files(folder):
         if NO_LABEL_MAP.search(stem_of(path.name)):
             continue
         case = _case_of(path, folder)

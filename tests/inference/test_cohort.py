@@ -224,6 +224,37 @@ def test_one_bad_case_does_not_stop_the_rest(cohort: Path, runs: Path, tmp_path:
     assert any(line.startswith(f"  failed: {first}: case {first}, ") and "gzip" in line for line in lines)
 
 
+@pytest.mark.parametrize("record", [False, True])
+def test_nothing_is_written_beside_the_scan_itself(
+    scan: Scan, runs: Path, tmp_path: Path, record: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    image = tmp_path / "ann" / "ann_flair.nii.gz"
+    image.parent.mkdir()
+    shutil.copy(flair_of(scan), image)
+    drawn = image.with_name("ann_seg.nii.gz")
+    drawn.write_bytes(b"drawn by hand")
+    if record:
+        (image.parent / "record.json").write_text("{}")
+    monkeypatch.chdir(tmp_path / "ann")
+    (case,) = predict(tmp_path, Path(".."), models=[runs], settings=EXACT)["cases"]
+    assert case["status"] == "failed"
+    assert case["kind"] == "input"
+    assert "which holds ann_flair.nii.gz, and no prediction wrote that: choose another --output" in case["error"]
+    assert drawn.read_bytes() == b"drawn by hand"
+
+
+def test_a_label_that_no_prediction_wrote_stays(scan: Scan, runs: Path, tmp_path: Path) -> None:
+    drawn = segmentation(tmp_path, scan.name)
+    drawn.parent.mkdir()
+    drawn.write_bytes(b"drawn by hand")
+    paths = scan.paths(["flair"])
+    (case,) = predict(paths, tmp_path, models=[runs], settings=EXACT)["cases"]
+    assert f"which holds {drawn.name}" in case["error"]
+    assert drawn.read_bytes() == b"drawn by hand"
+    (drawn.parent / "record.json").write_text('{"status": "unfinished"}')  # a prediction that was killed wrote it
+    assert predict(paths, tmp_path, models=[runs], settings=EXACT)["cases"][0]["status"] == "done"
+
+
 def test_an_output_that_cannot_be_written_to_is_named_before_anything_runs(
     scan: Scan, runs: Path, tmp_path: Path
 ) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from pkdr_monai.errors import InputError
-from pkdr_monai.files import write_json
+from pkdr_monai.files import read_object, write_json
 from pkdr_monai.inference.predictor import Settings
 from pkdr_monai.inference.results import case_inputs, case_key, clear_results, finished_record
 from pkdr_monai.inference.scans import Scan, find_scans
@@ -59,7 +59,8 @@ def test_earlier_results_are_cleared_and_foreign_files_stay(tmp_path: Path) -> N
     (tmp_path / ".seg.nii.gz.abcd1234.tmp").touch()  # of a process that was killed
     (tmp_path.parent / "outside").touch()
     clear_results(tmp_path)
-    assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["notes.txt", "record.json"]
+    assert read_object(tmp_path / "record.json")["status"] == "unfinished"
     assert (tmp_path.parent / "outside").exists()
     clear_results(tmp_path / "absent")
 

@@ -161,6 +161,18 @@ def test_other_grids_are_refused_in_one_sentence(write_labels: Writer) -> None:
         check_grids("a", folder / "small.nii.gz", true)
     with pytest.raises(InputError, match=r"another affine than the truth"):
         check_grids("a", folder / "moved.nii.gz", true)
+    turned = AFFINE.copy()
+    turned[:3, :3] = (
+        np.array([[np.cos(0.09), -np.sin(0.09), 0], [np.sin(0.09), np.cos(0.09), 0], [0, 0, 1]]) @ turned[:3, :3]
+    )
+    for name, affine in {"turned": turned, "larger": AFFINE @ np.diag([1.09, 1.09, 1.09, 1.0])}.items():
+        write_labels("labels", {f"{name}.nii.gz": random_label(0)}, affine)
+        with pytest.raises(InputError, match=r"another affine than the truth"):
+            check_grids("a", folder / f"{name}.nii.gz", true)
+    rounded = AFFINE.copy()
+    rounded[0, 3] += 0.05
+    write_labels("labels", {"rounded.nii.gz": random_label(0)}, rounded)
+    check_grids("a", folder / "rounded.nii.gz", true)
     with pytest.raises(InputError, match=r"the shape 4x4x4x3, expected one label map, \(X, Y, Z\)"):
         check_grids("a", folder / "hot.nii.gz", true)
 

@@ -36,6 +36,13 @@ def test_probabilities_and_uncertainty_are_no_label_maps(write_labels: Callable[
     assert list(find_predictions(folder).files) == ["a"]
 
 
+def test_the_bids_copies_of_a_prediction_are_passed_over(write_labels: Callable[..., Path]) -> None:
+    files = ["sub-01/sub-01_seg.nii.gz", "bids/sub-01/anat/sub-01_desc-tumour_dseg.nii.gz"]
+    folder = write_labels("predictions", dict.fromkeys(files, random_label(0)))
+    (folder / "bids" / "dataset_description.json").write_text("{}")
+    assert find_predictions(folder).files == {"sub-01": folder / files[0]}
+
+
 def test_two_label_maps_of_one_case_are_refused(write_labels: Callable[..., Path]) -> None:
     folder = write_labels("predictions", dict.fromkeys(("a_t1_seg.nii.gz", "a_t2_seg.nii.gz"), random_label(0)))
     with pytest.raises(InputError, match=r"two label maps of a: a_t1_seg.nii.gz and a_t2_seg.nii.gz"):
