@@ -1,4 +1,4 @@
-"""A stream of synthetic patients of the wide setting for a training: every epoch draws new ones."""
+"""One synthetic patient of the wide setting, and a data set for a training that draws new ones in every epoch."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What ``run.json`` says of a run: on what it ran, and how long it took."""
+"""Versions and hardware that ``run.json`` records of a run, and durations in words."""
 
 from __future__ import annotations
 
