@@ -250,7 +250,7 @@ ROUNDING = 1e-6  # relative; affines are stored as float32, so that 500 voxels o
 
 
 def check_et_rule(et_rule: float) -> None:
-    """Refuse a threshold that is no volume.
+    """Refuse a threshold unless it is 0 or more.
 
     Raises:
         InputError: when it is below 0 or not a number.

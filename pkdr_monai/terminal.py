@@ -64,7 +64,7 @@ def command(**parsers: Callable[[str], Any]) -> Callable[[Callable[..., None]], 
 def settle_switches(words: Sequence[str], commands: object) -> list[str]:
     """Give every switch on a command line its value, so that one may stand before a word that is not its own.
 
-    Fire takes the word behind ``--fast`` for its value; of ``--fast scans`` this makes ``--fast=True scans``.
+    Fire takes the word after ``--fast`` for its value; of ``--fast scans`` this makes ``--fast=True scans``.
 
     Args:
         words: the command line.

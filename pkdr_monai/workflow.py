@@ -29,7 +29,7 @@ def run_bundle(run_id: str, configs: Sequence[Path], options: Mapping[str, Any])
 
     Args:
         run_id: ``"training"`` or ``"evaluating"``.
-        configs: config files; later ones go before earlier ones.
+        configs: config files; later files override earlier ones.
         options: overrides of single settings, by id.
     """
     from monai.bundle import ConfigWorkflow
@@ -43,7 +43,7 @@ def run_bundle(run_id: str, configs: Sequence[Path], options: Mapping[str, Any])
 
 
 def load_configs(files: Sequence[Path]) -> dict[str, Any]:
-    """Return what config files say together; later ones go before earlier ones.
+    """Return what config files say together; later files override earlier ones.
 
     Raises:
         InputError: when a file is absent, or is no config.

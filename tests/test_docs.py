@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import re
 import shlex
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,14 @@ FENCE = re.compile(r"^```python\n(.*?)^```", re.MULTILINE | re.DOTALL)
 CONFIG = re.compile(r"\b(?:bundle/configs|experiments)/[\w/]+\.(?:json|yaml)\b")
 COMMAND = r"pkdr \w|python -m monai\.bundle run |torchrun .*monai\.bundle run "
 MONAIS_OWN = {"config_file", "bundle_root", "meta_file", "logging_file", "tracking", "standalone", "nproc_per_node"}
-INVENTED = {"experiments/hint.yaml"}  # the example in CONTRIBUTING
+MODULE = re.compile(r"`([\w./*]+\.py)`")
+FOLDERS_OF_CODE = ("benchmarks", "docs", "experiments", "pkdr_monai", "tests", "tools")
+MODULES = [path.relative_to(ROOT).as_posix() for folder in FOLDERS_OF_CODE for path in (ROOT / folder).rglob("*.py")]
+INVENTED = {  # the example in CONTRIBUTING
+    "experiments/table1/hint.yaml",
+    "pkdr_monai/baselines/hint.py",
+    "tests/baselines/test_hint.py",
+}
 
 
 def _text(document: Path) -> str:
@@ -61,6 +69,13 @@ def test_every_python_block_compiles(document: Path) -> None:
 def test_every_config_that_is_named_is_there(document: Path) -> None:
     missing = {name for name in CONFIG.findall(_text(document)) if not (ROOT / name).is_file()}
     assert missing <= INVENTED
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=str)
+def test_every_module_that_is_named_is_there(document: Path) -> None:
+    """By its path in the repository, or by the end of it, such as ``plan.py``."""
+    named = set(MODULE.findall(_text(document))) - INVENTED
+    assert not {name for name in named if not any(fnmatch(f"/{module}", f"*/{name}") for module in MODULES)}
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=str)

@@ -1,7 +1,8 @@
 """The methods that the paper compares with (Table 1), one file each.
 
 A method is a loss that keeps the contract of :mod:`pkdr_monai.losses`, with heads where it needs them, and a short
-config under ``experiments/table1`` that names them. Adding one touches no other file; CONTRIBUTING shows how.
+config under ``experiments/table1`` that names them. Trying one touches no other file; CONTRIBUTING shows how, and what
+else changes when it stays.
 """
 
 from pkdr_monai.baselines.kdnet import KDNetLoss

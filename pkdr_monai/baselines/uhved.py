@@ -175,7 +175,7 @@ def gaussian_divergence(
 
 
 def subset_divergence(posterior: Tensor, available: Sequence[bool]) -> Tensor:
-    r"""Ask that every subset of the modalities believes what the available ones do, and none strays far from N(0, 1).
+    r"""Divergence of each subset's posterior from that of the available modalities, plus that from N(0, 1).
 
     With :math:`q_s` the product of the Gaussians of subset :math:`s`, and :math:`S` the available one among the
     :math:`2^M - 1` non-empty subsets (15 of 4 modalities):

@@ -133,7 +133,7 @@ def read_case(folder: Path) -> dict[str, StoredArray]:
 
 
 def remove_case(folder: Path) -> None:
-    """Take a case away, at once and completely, whoever else does so too."""
+    """Delete a case atomically; safe if another process does so at the same time."""
     aside = folder.with_name(f".{folder.name}.{uuid.uuid4().hex}.tmp")
     try:
         folder.rename(aside)

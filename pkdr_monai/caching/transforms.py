@@ -50,7 +50,7 @@ class CropCachedd(Randomizable, MapTransform):
     Args:
         keys: arrays to crop at one place, each ``(C, X, Y, Z)`` of the same ``X, Y, Z``.
         roi_size: size of the crop; cases that are smaller are padded with 0 on both sides.
-        device: where the crops, and the transforms behind this one, are to be; ``None`` for where the cache is.
+        device: where the crops, and the transforms after this one, are to be; ``None`` for where the cache is.
         patch_keys: arrays with one voxel for each patch of 16 voxels a side. With them, crops begin and end at whole
             patches, and so do cases and ``roi_size`` have to.
 

@@ -56,7 +56,7 @@ class Data:
             label_scheme: brats2018, brats2023, brats2024_gli, brats2024_ped or msd, where names do not give it.
             report: HTML file to write: the problems, figures of the sound cases, and a slice of each.
             fingerprint: JSON file to write: shapes, spacings, intensities and tumour volumes of the sound cases.
-            geometry: sform, qform or pixdim: what counts of a header that states two; default: that is an error.
+            geometry: sform, qform or pixdim: which affine to use where a header states two; default: that is an error.
             force: take scans that do not look like a whole, skull-stripped brain, with a warning.
             modality: what each case must have, such as t2 or t1+flair; others are not looked at. Default: all four.
             incomplete: let cases lack some of the modalities, as pkdr data split --incomplete does, and count them.

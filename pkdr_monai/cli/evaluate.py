@@ -49,7 +49,7 @@ def evaluate(
             writes; the table is RUN/evaluation_subsets.csv.
         save_pred: write the label maps that are scored, to evaluation/predictions/CASE/CASE_seg.nii.gz.
         et_rule: score ET also with predictions of less than this volume in mm³ as necrosis, such as 500; the tables
-            are evaluation/val_dice_et_rule_raw.csv and val_hd95_et_rule_raw.csv. 0 does not.
+            are evaluation/val_dice_et_rule_raw.csv and val_hd95_et_rule_raw.csv. 0 disables it.
         scoring: nested scores the regions of the label map, channels each output cut at 0.5 by itself.
         dry_run: only print the command.
     """

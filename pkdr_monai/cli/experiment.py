@@ -49,7 +49,7 @@ class Experiment:
         validation: validation patients of each fold; by default one sixth of all.
         name: name of the study, and of its folder of results; by default the cohort's.
         split: a JSON file {"train": [names], "val": [names], "test": [names]}; by default 70/10/20.
-        budget: a JSON file of the bundle's settings that all runs share; the three options below go before it.
+        budget: a JSON file of the bundle's settings that all runs share; the three options below override it.
         epochs: epochs of every training.
         crop: voxels of a training crop along each axis.
         spacing: size of a voxel in mm.

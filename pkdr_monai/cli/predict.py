@@ -99,7 +99,7 @@ def predict(
         uncertainty: write the entropy of each region's probability, in bit.
         force: segment a scan that does not look like a whole, skull-stripped brain.
         strict: refuse an image that looks like another modality than it is given as, or whose sidecar says that it is.
-        geometry: sform, qform or pixdim: what counts of a header that states two; default: refuse such a header.
+        geometry: sform, qform or pixdim: which affine to use where a header states two; default: refuse such a header.
         device: cpu or cuda; default: a GPU where there is one.
         quiet: write nothing to the terminal but errors.
         json: write run.json to the standard output instead of text.

@@ -32,8 +32,8 @@ def score(
         output: folder for the results, OUT.
         label_scheme: scheme of the predictions, such as brats2023 or msd; default: that of the truth.
         truth_scheme: scheme of the truth; default: that of the data set.
-        et_rule: score ET also with predictions of less than this volume in mm³ as necrosis, such as 500; 0 does not.
-        lesions: count lesions too; one is found with this intersection over union or more, such as 0.5; 0 does not.
+        et_rule: score ET also with predictions of less than this volume in mm³ as necrosis, such as 500; 0 disables it.
+        lesions: count lesions too; one is found with this intersection over union or more, such as 0.5; 0 disables it.
         lesion_volume: leave out lesions of up to this volume in mm³, true and predicted ones.
     """
     from pkdr_monai.scoring import score_label_maps, table, write_scores

@@ -37,7 +37,7 @@ def train(
         what: teacher or student.
         dataset_dir: folder of the data set.
         data_list_file: its split, as pkdr data split writes it.
-        overlays: config files behind it, with commas between them: other methods, ablations, settings of yours.
+        overlays: config files after it, with commas between them: other methods, ablations, settings of yours.
         dry_run: only print the command.
         settings: for example --modality flair, --max_epochs 300, --batch_size 2, --resume true, --loss#beta 0.3.
     """

@@ -31,7 +31,7 @@ class Case:
         duplicates: further files for a place that is taken, such as ``("t1", path)``; a check reports them.
         unclear: files whose names name two modalities, with what each says; they are refused.
         notes: files whose JSON sidecars contradict their names or cannot be read, with both values and the reason.
-        geometry: what of its files' headers counts, one of :data:`pkdr_monai.data.geometry.GEOMETRIES`.
+        geometry: which affine of its files' headers to use, one of :data:`pkdr_monai.data.geometry.GEOMETRIES`.
 
     Raises:
         InputError: when the name cannot be that of a folder of results, such as ``".."``.
@@ -100,7 +100,7 @@ class Cohort:
 
 
 def with_geometry(cases: Sequence[Case], geometry: str) -> tuple[Case, ...]:
-    """Return the cases with a choice of what of their headers counts.
+    """Return the cases with a choice of which affine of their headers to use.
 
     Raises:
         InputError: when it is none of :data:`pkdr_monai.data.geometry.GEOMETRIES`.

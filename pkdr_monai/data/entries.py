@@ -187,7 +187,7 @@ def complete_list(path: str | Path, data_list: Mapping[str, Any]) -> dict[str, A
 
 
 def _completed(path: str | Path, entry: Any, data_list: Mapping[str, Any]) -> Any:
-    """Add to an entry the name of its case and its channels; what is no entry is left to who reads it."""
+    """Add to an entry the name of its case and its channels; anything else is returned unchanged."""
     entry = {"image": entry} if isinstance(entry, str) else entry
     image = entry.get("image") if isinstance(entry, dict) else None
     files = [image] if isinstance(image, str) else image

@@ -1,4 +1,4 @@
-"""Which affine of a NIfTI header counts, and whether two grids are one: the only place that decides either.
+"""Which affine of a NIfTI header to use, and whether two grids are one: the only place that decides either.
 
 A NIfTI header can state where its voxels lie three times: as an affine (sform), as a rotation with voxel sizes (qform),
 and as voxel sizes alone (pixdim). Programs differ in which they read, so a header whose statements differ is refused

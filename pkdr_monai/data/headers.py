@@ -45,7 +45,7 @@ class Header:
     """The part of a NIfTI header that a check needs.
 
     Args:
-        shape: number of voxels along each axis; axes of length 1 behind the third are left out.
+        shape: number of voxels along each axis; axes of length 1 after the third are left out.
         affine: voxel index to position in mm, ``(4, 4)``: the one that counts.
     """
 
@@ -64,7 +64,7 @@ def read_header(path: Path, geometry: str = "header") -> Header:
 
     Args:
         path: the file.
-        geometry: what of the header counts, one of :data:`pkdr_monai.data.geometry.GEOMETRIES`.
+        geometry: which affine of the header to use, one of :data:`pkdr_monai.data.geometry.GEOMETRIES`.
 
     Raises:
         UnreadableError: when the file is absent, empty, no NIfTI, its header and its size contradict each other, or its
@@ -142,7 +142,7 @@ def _voxels(path: Path, kind: type[nib.Nifti1Image], open_file: Any, to_the_end:
 
 
 def _voxels_before_the_rest(path: Path, kind: type[nib.Nifti1Image]) -> np.ndarray:
-    """Read a gzip that is whole and has other bytes behind its end: igzip meets them early, gzip only at the end."""
+    """Read a gzip that is whole and has other bytes after its end: igzip meets them early, gzip only at the end."""
     try:
         return _voxels(path, kind, gzip.open, to_the_end=False)
     except Exception as error:
@@ -150,7 +150,7 @@ def _voxels_before_the_rest(path: Path, kind: type[nib.Nifti1Image]) -> np.ndarr
 
 
 def squeezed(shape: tuple[int, ...]) -> tuple[int, ...]:
-    """Return a shape without the axes of length 1 behind the third, which some programs write.
+    """Return a shape without the axes of length 1 after the third, which some programs write.
 
     Example:
         >>> squeezed((240, 240, 1, 1, 1)), squeezed((240, 240, 155, 1, 4))
@@ -234,7 +234,7 @@ def _refuse_impossible_extent(shape: tuple[int, ...], affine: np.ndarray) -> Non
 
 
 def _ends_whole(path: Path) -> bool:
-    """Return whether a gzip is whole and sound, whatever lies behind its end."""
+    """Return whether a gzip is whole and sound, whatever lies after its end."""
     if not _is_gzip(path):
         return False
     content = path.read_bytes()

@@ -90,7 +90,7 @@ def _names(case: Case, folder: Path) -> str:
 
 
 def _values_of(case: Case, folder: Path) -> frozenset[int]:
-    """Return the values of a label; none where it is broken, which a check says."""
+    """Return the values of a label: an empty set if the file is broken; the checks report that."""
     try:
         read_header(folder / str(case.label), case.geometry)
         return label_values(whole_labels(read_voxels(folder / str(case.label))))

@@ -61,7 +61,7 @@ def make_data_list(
             :data:`pkdr_monai.regions.LABEL_SCHEMES`.
         patients: a table from case to patient; see :func:`pkdr_monai.data.patients.read_patients`. By default, the
             conventions of data sets say which cases are scans of one patient.
-        geometry: what of the files' headers counts, one of :data:`pkdr_monai.data.geometry.GEOMETRIES`.
+        geometry: which affine of the files' headers to use, one of :data:`pkdr_monai.data.geometry.GEOMETRIES`.
         force: take scans that do not look like a whole, skull-stripped brain.
         incomplete: take cases that lack some of the modalities too, as training cases: they serve a student for any
             subset. The others are divided as without them.

@@ -33,7 +33,7 @@ ENTITY = re.compile(
     r"recording|chunk|seg|res|den|label|desc|tracksys|from|to|mode)-(?P<value>[^_]+)(?:_|$)",
     re.IGNORECASE,
 )
-ACCELERATION = re.compile(r"p\d", re.IGNORECASE)  # behind a modality; before it, p1 is a patient
+ACCELERATION = re.compile(r"p\d", re.IGNORECASE)  # after a modality; before it, p1 is a patient
 NO_CONTRAST = ("none", "no", "pre", "native", "0")
 AGENTS = ("gd", "gad", "gado", "gadolinium", "gadovist", "ce", "km")
 IMAGE_KINDS = ("gradient_echo", "contrast", "plain", "weighting", "qualifier", "processing", "head")

@@ -22,7 +22,7 @@ IMAGE, LABEL = "image", "label"
 
 
 def preprocessing(spacing: Sequence[float], inference: bool = False) -> Compose:
-    """Return the preprocessing of ``bundle/configs``: whoever changes one changes the other.
+    """Return the preprocessing of ``bundle/configs``: keep both in step.
 
     Load, orient to RAS, resample, crop to the brain's box enlarged to whole patches, and z-score each modality over the
     brain. A case without a label is prepared all the same. Tests hold this equal to train.json and inference.json,

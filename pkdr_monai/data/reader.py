@@ -25,10 +25,10 @@ class ScanReader(NibabelReader):
     MONAI's reader replaces the affine by the qform where the voxel sizes of the header contradict it, and stacks files
     only where their affines agree to a few micrometres. This one takes the affine that the checks take, refuses a
     header that states two, and lets the files of a case lie a tenth of a voxel apart: all get the affine of the first.
-    Axes of length 1 behind the third are left out.
+    Axes of length 1 after the third are left out.
 
     Args:
-        geometry: what of a header counts, one of :data:`pkdr_monai.data.geometry.GEOMETRIES`.
+        geometry: which affine of the header to use, one of :data:`pkdr_monai.data.geometry.GEOMETRIES`.
 
     Raises:
         InputError: when a file cannot be read, or lies on another grid than the first.

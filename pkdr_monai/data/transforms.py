@@ -62,7 +62,7 @@ class LoadModalitiesd(LoadImaged, ThreadUnsafe):
     :func:`pkdr_monai.regions.whole_labels`.
 
     Files are read by :class:`~pkdr_monai.data.reader.ScanReader`: with the affine that the checks take, all on one
-    grid. An entry's ``geometry`` says what of its headers counts.
+    grid. An entry's ``geometry`` says which affine of its headers to use.
 
     Args:
         keys: keys of files.
@@ -104,7 +104,7 @@ class LoadImagesd(LoadModalitiesd):
 
     Args:
         keys: keys of files.
-        geometry: what of a header counts, one of :data:`pkdr_monai.data.geometry.GEOMETRIES`.
+        geometry: which affine of the header to use, one of :data:`pkdr_monai.data.geometry.GEOMETRIES`.
         allow_missing_keys: leave entries without the key as they are.
     """
 

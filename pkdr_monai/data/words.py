@@ -48,7 +48,7 @@ KINDS: dict[str, str] = {
 """Words by what they say. A word may stand in two rows, such as ``brain``: stripped image, or mask of the brain."""
 
 MEASURE = re.compile(r"\d+(\.\d+)?mm3?")  # a voxel size
-SHORT = ("c", "n", "w", "f")  # say something only right behind T1 or T2: t1c, t1n, t2w, t2f
+SHORT = ("c", "n", "w", "f")  # say something only right after T1 or T2: t1c, t1n, t2w, t2f
 _WORDS: dict[str, frozenset[str]] = {kind: frozenset(words.split()) for kind, words in KINDS.items()}
 _WORDS |= {"head": frozenset(HEADS)}
 _GLUED = sorted(

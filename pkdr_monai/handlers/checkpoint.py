@@ -35,7 +35,7 @@ class TrainingCheckpoint:
     Three files, each replaced atomically: ``checkpoint.pt`` holds the distiller (student, heads, projectors), the
     optimiser, the schedule, the epoch and the best validation so far; ``model.pt`` holds the deployable network of the
     best validation, ``model_last.pt`` that of the last epoch, both as plain state dicts. The checkpoint before the last
-    stays as ``checkpoint_previous.pt``, which a run continues from when the last one is damaged. Attach it behind the
+    stays as ``checkpoint_previous.pt``, which a run continues from when the last one is damaged. Attach it after the
     validation and the schedule. With :class:`ReseedEachEpoch`, a run killed anywhere and resumed ends with the very
     weights of an uninterrupted one.
 

@@ -88,7 +88,7 @@ class StopOnNan:
         """Look at the loss of a batch.
 
         Raises:
-            RunError: when it is no finite number.
+            RunError: when it is not finite.
         """
         state: Any = engine.state
         loss = state.output["loss"]
@@ -101,7 +101,7 @@ class StopOnNan:
         """Look at the weights, since a finite loss can have a gradient that is none.
 
         Raises:
-            RunError: when one is no finite number.
+            RunError: when one is not finite.
         """
         for name, value in self.network.state_dict().items():
             if not bool(torch.isfinite(value).all()):

@@ -26,7 +26,7 @@ RECENT_EPOCHS = 20  # epochs whose median time is the estimate for those to come
 
 
 class ProgressLog:
-    """Log each epoch's loss, validation Dice and the estimated time left. Attach it behind a :class:`History`.
+    """Log each epoch's loss, validation Dice and the estimated time left. Attach it after a :class:`History`.
 
     Args:
         name: name of the run, at the start of each line.
@@ -88,7 +88,7 @@ Rows = Sequence[dict[str, float]]
 class ProgressPlot:
     """Draw the loss, its parts, the validation Dice and the learning rate by epoch into ``progress.png``.
 
-    Attach it behind a :class:`History`.
+    Attach it after a :class:`History`.
 
     Args:
         path: picture to write.

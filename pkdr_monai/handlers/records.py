@@ -36,7 +36,7 @@ class History:
     A row holds ``epoch``, ``loss``, every part that the loss function lists in its ``parts`` (unweighted means over the
     epoch), the evaluator's metrics (empty in epochs without a validation), ``learning_rate`` and ``seconds``. The file
     is replaced atomically; a resumed run drops the rows that it is going to repeat. Other handlers find the rows under
-    ``engine.state.history``. Attach it behind the validation.
+    ``engine.state.history``. Attach it after the validation.
 
     Args:
         path: the CSV file.
@@ -214,7 +214,7 @@ def _plain(value: Any) -> Any:
 class ModelCardWriter:
     """Write a model's card whenever its weights have changed.
 
-    Attach it behind the :class:`TrainingCheckpoint`, which writes the weights. A card that already describes them is
+    Attach it after the :class:`TrainingCheckpoint`, which writes the weights. A card that already describes them is
     kept, with what an evaluation noted in it.
 
     Args:

@@ -1,4 +1,4 @@
-"""What determines the course of a training beside its data: the seed of each epoch, and the warm-up of the rate."""
+"""What a training needs beside its data: the seed of each epoch, and the warm-up of the loss weights."""
 
 from __future__ import annotations
 

@@ -62,7 +62,7 @@ class Settings:
         uncertainty: write the entropy of each region's probability.
         force: segment a scan that does not look like a whole, skull-stripped brain.
         strict: refuse an image that looks like another modality than it is given as, or whose sidecar says that it is.
-        geometry: what of a header counts, one of :data:`pkdr_monai.data.geometry.GEOMETRIES`.
+        geometry: which affine of the header to use, one of :data:`pkdr_monai.data.geometry.GEOMETRIES`.
 
     Raises:
         InputError: when a value is out of its range.

@@ -1,4 +1,4 @@
-"""A hint that the paper does not have: the student's last decoder feature foretells the teacher's."""
+"""A hint that the paper does not have: the student's last decoder feature predicts the teacher's."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class DecoderHintLoss(_Loss):
         """Return the loss, a scalar.
 
         Args:
-            student: the student's feature behind its head, ``(B, F, X, Y, Z)``.
+            student: the student's feature after its head, ``(B, F, X, Y, Z)``.
             teacher: the teacher's decoder feature, ``(B, F, X, Y, Z)``; the floating dtypes may differ.
 
         Raises:

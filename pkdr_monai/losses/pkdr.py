@@ -62,8 +62,8 @@ class PKDRLoss(DistillationLoss):
         patch_contrastive: loss for Eq. 7.
         decoder_hint: a further distillation loss, not of the paper: see
             :class:`~pkdr_monai.losses.DecoderHintLoss`. Its weight is ``beta``, too. ``None`` for none.
-        without: names of terms to leave out, among ``segmentation``, ``patch_selection``, ``pixel_kd``, ``patch_kd``
-            and ``patch_contrastive``.
+        without: names of terms to leave out, among ``segmentation``, ``patch_selection``, ``pixel_kd``, ``patch_kd``,
+            ``patch_contrastive`` and ``decoder_hint``.
 
     Attributes:
         weights: the weight of each term that takes part, by name.

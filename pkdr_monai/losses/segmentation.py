@@ -1,4 +1,4 @@
-"""Eq. 8: how well the logits of a network agree with the regions that a reader drew."""
+"""Eq. 8: how well the logits of a network agree with the regions that an annotator drew."""
 
 from __future__ import annotations
 

@@ -233,7 +233,7 @@ def _first_line(error: Exception) -> str:
 
 
 def fold_batch_norm(network: nn.Module) -> nn.Module:
-    """Replace, in place, each convolution and the batch norm right behind it in a ``Sequential`` by one convolution.
+    """Replace, in place, each convolution and the batch norm right after it in a ``Sequential`` by one convolution.
 
     Args:
         network: network in eval mode.

@@ -11,10 +11,10 @@ from pkdr_monai.errors import InputError
 from pkdr_monai.modalities import MODALITIES
 from pkdr_monai.phantom.anatomy import draw_anatomy
 from pkdr_monai.phantom.lattice import SHAPE, SPACING, Array, ImageGrid, Lattice
+from pkdr_monai.phantom.plan import plan_tumour
 from pkdr_monai.phantom.scanner import BIAS_FIELDS, draw_scanner
 from pkdr_monai.phantom.signal import TISSUES, draw_tissue_maps
 from pkdr_monai.phantom.tumour import grow_tumour
-from pkdr_monai.phantom.wide_plan import plan_tumour
 from pkdr_monai.regions import scheme_labels
 
 __all__ = ["PhantomCase", "fullest_tissue", "make_case"]

@@ -21,8 +21,8 @@ from pkdr_monai.files import atomic_write, read_object, write_json
 from pkdr_monai.modalities import MODALITIES
 from pkdr_monai.phantom.case import PhantomCase, make_case
 from pkdr_monai.phantom.lattice import SHAPE, SPACING, ImageGrid
+from pkdr_monai.phantom.plan import LGG_SHARE
 from pkdr_monai.phantom.wide import make_wide_case, wide_grade
-from pkdr_monai.phantom.wide_plan import LGG_SHARE
 from pkdr_monai.regions import HEALTHY_FOLDER
 
 __all__ = ["PhantomCase", "make_case", "write_cohort"]

@@ -1,4 +1,4 @@
-"""The coarse grid in millimetres on which the phantom's anatomy is drawn, and the few shapes that it is drawn with.
+"""The coarse grid in millimetres on which the anatomy is drawn, the shapes it is drawn with, and an image's voxel grid.
 
 Whatever is smooth (distances, textures, bias fields) lives on this lattice and is sampled at the voxels of an image by
 cubic interpolation. The same head therefore appears at every voxel size, and the costly geometry is done on some

@@ -14,7 +14,7 @@ import numpy as np
 
 from pkdr_monai.phantom.anatomy import Anatomy
 from pkdr_monai.phantom.lattice import Array, Lattice, fraction_inside
-from pkdr_monai.phantom.wide_plan import TumourPlan
+from pkdr_monai.phantom.plan import TumourPlan
 from pkdr_monai.regions import scheme_labels
 
 __all__ = ["Tumour", "grow_tumour"]

@@ -1,4 +1,4 @@
-"""A stream of synthetic patients of the wide setting for a training: every epoch draws new ones."""
+"""One synthetic patient of the wide setting, and a data set for a training that draws new ones in every epoch."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from pkdr_monai.modalities import MODALITIES
 from pkdr_monai.phantom.anatomy import draw_anatomy
 from pkdr_monai.phantom.case import PhantomCase, fullest_tissue
 from pkdr_monai.phantom.lattice import Array, ImageGrid, Lattice, fraction_inside
+from pkdr_monai.phantom.plan import WidePlan, plan_satellites, plan_wide
 from pkdr_monai.phantom.tumour import Tumour, grow_tumour
-from pkdr_monai.phantom.wide_plan import WidePlan, plan_satellites, plan_wide
 from pkdr_monai.phantom.wide_scanner import BIAS_MM, draw_contrast, draw_protocol
 from pkdr_monai.regions import scheme_labels
 

@@ -60,7 +60,7 @@ class CaseWriter:
             volumes: by modality, whole heads or brains.
             scratch: an existing folder for temporary files.
             sources: what the record says of each image beside its file and hash.
-            facts: what else the record holds, behind the name of the case.
+            facts: what else the record holds, after the name of the case.
             versions: those of the programs that made the volumes.
 
         Returns:

@@ -220,7 +220,7 @@ def measure_all(
 
 
 def _scan(name: str, sources: Sources, wanted: str, notes: list[str]) -> Scan | None:
-    """Return a case, or ``None`` and a note on what is wanting because of it."""
+    """Return a case, or ``None`` after noting what the report lacks without it."""
     try:
         return sources.scan(name)
     except InputError as error:

@@ -117,7 +117,7 @@ def read_canonical(path: Path, channel: int | None = None, geometry: str = "head
     Args:
         path: the file.
         channel: which channel of a 4-D file, or ``None`` for all.
-        geometry: what of its header counts, one of :data:`pkdr_monai.data.geometry.GEOMETRIES`.
+        geometry: which affine of its header to use, one of :data:`pkdr_monai.data.geometry.GEOMETRIES`.
 
     Raises:
         UnreadableError: when the file is absent or broken, or its header states two geometries.

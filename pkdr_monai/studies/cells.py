@@ -39,11 +39,11 @@ PKDR_LOSS = "pkdr_monai.losses.PKDRLoss"
 
 @dataclass(frozen=True)
 class Cell:
-    """One method of one table: the overlays behind ``train.json`` that train it.
+    """One method of one table: the overlays after ``train.json`` that train it.
 
     Args:
         name: table and method, such as ``"table1/pkdr"``.
-        overlays: files behind ``train.json``, in their order.
+        overlays: files after ``train.json``, in their order.
         merged: ``train.json`` with the overlays in it.
     """
 
@@ -70,7 +70,7 @@ class Cell:
         return Path(self.merged["teacher_checkpoint"]).parts[1]
 
     def with_budget(self, budget: Mapping[str, Any]) -> ConfigParser:
-        """Return the settings of the method with a budget behind them."""
+        """Return the settings of the method with a budget after them."""
         parser = ConfigParser(copy.deepcopy(dict(self.merged)))
         shared = {key: value for key, value in budget.items() if key != PATCH_SIZE}
         for key, value in {**shared, **self.patch_settings(budget)}.items():
@@ -150,7 +150,7 @@ class Repository:
         return {cell.name: cell for cell in cells}
 
     def cell(self, name: str, *overlays: Path) -> Cell:
-        """Merge overlays behind ``train.json``."""
+        """Merge overlays after ``train.json``."""
         merged = ConfigParser.load_config_files([str(file) for file in (self.train, *overlays)])
         return Cell(name, overlays, merged)
 

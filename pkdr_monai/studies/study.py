@@ -32,7 +32,7 @@ class Study:
         cohort: ``{"kind": "phantom", ...}`` with the arguments of ``write_cohort``, or ``{"kind": "folder", "folder":
             ...}``; ``"fractions"``, ``"split"`` and ``"split_seed"`` divide it, ``"folds"`` and ``"validation"`` for
             cross-validation.
-        budget: overlay merged behind every method's own: epochs, crop, spacing and the like; ``"patch_size"`` for the
+        budget: overlay merged after every method's own: epochs, crop, spacing and the like; ``"patch_size"`` for the
             methods that have patches.
         results: folder that results are kept in, one file a run.
         work: folder for the cohort, checkpoints and logs.
@@ -181,10 +181,10 @@ def choose_study(
         preset: name of another preset among ``presets``; its cohort's folder is still ``cohort``.
         folds: divide the cases for cross-validation into that many folds.
         validation: validation patients of each fold.
-        name: name of the study; by default that of the preset asked for, or of the cohort, with ``-smoke`` behind it
+        name: name of the study; by default that of the preset asked for, or of the cohort, with ``-smoke`` after it
             where it is one.
         split: file with a split of the cases of a data set's folder.
-        budget: settings that go before those of the preset. A data set's folder has no preset: train.json holds.
+        budget: settings that override those of the preset. A data set's folder has no preset: train.json holds.
 
     Raises:
         InputError: when the folder or the preset is absent, or options exclude each other.

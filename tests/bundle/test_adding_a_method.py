@@ -51,7 +51,8 @@ def test_one_file_and_one_overlay_are_enough_for_a_trained_and_scored_method(met
 
 
 @pytest.mark.slow
-def test_its_own_tests_pass(method: Path) -> None:
-    finished = _run("pytest", "-q", "-p", "no:cacheprovider", method / "test_hint.py", folder=method)
+def test_its_own_tests_and_its_examples_pass(method: Path) -> None:
+    files = (method / "hint.py", method / "test_hint.py")
+    finished = _run("pytest", "-q", "-p", "no:cacheprovider", "--doctest-modules", *files, folder=method)
     assert finished.returncode == 0, finished.stdout
-    assert "2 passed" in finished.stdout
+    assert "5 passed" in finished.stdout  # two examples in docstrings among them

@@ -25,7 +25,7 @@ IMAGES = {  # name without its ending: its case and its modality
     "BraTS-GLI-00000-000-t2f": ("BraTS-GLI-00000-000", "flair"),
     "BraTS-MEN-RT-0001-1_t1c": ("BraTS-MEN-RT-0001-1", "t1ce"),
     # BIDS
-    "p1_t2": ("p1", "t2"),  # a patient; behind the modality, p2 is an acceleration
+    "p1_t2": ("p1", "t2"),  # a patient; after the modality, p2 is an acceleration
     "p2_flair_p2": ("p2", "flair"),
     "sub-01_T1w": ("sub-01", "t1"),
     "sub-01_ce-GAD_T1w": ("sub-01", "t1ce"),

@@ -55,7 +55,7 @@ DECIDES: list[Row] = [
 NAMES: list[Row] = [
     ("x_ax_601.nii.gz", FLAIR, "flair", ""),
     ("601.nii", T2, "t2", ""),
-    ("t2_tse_dark-fluid_601.nii.gz", FLAIR, "flair", ""),  # a number behind the modality is no known word
+    ("t2_tse_dark-fluid_601.nii.gz", FLAIR, "flair", ""),  # a number after the modality is no known word
     ("x_mprage.nii.gz", MPRAGE | GD, "t1ce", ""),
     ("x_mprage.nii.gz", MPRAGE | NONE, "t1", ""),
     ("x_mprage.nii.gz", MPRAGE | {"SeriesDescription": "T1 mprage nativ"}, "t1", ""),

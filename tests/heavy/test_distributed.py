@@ -108,7 +108,7 @@ def _workers(launcher: int) -> list[int]:
 
 
 def _kill_one(process: subprocess.Popen[str], output_dir: Path) -> None:
-    """Kill the second process behind the first epoch's checkpoint."""
+    """Kill the second process after the first epoch's checkpoint."""
     deadline = time.monotonic() + 240
     while not (output_dir / "models" / "checkpoint.pt").exists():
         assert process.poll() is None, process.communicate()[0]

@@ -135,7 +135,7 @@ def test_a_write_that_was_cut_short_does_not_pass_for_the_earlier_result(
     image = scan.paths(["flair"])[0]
     predict(image, tmp_path, models=[runs])
     with monkeypatch.context() as patch:
-        patch.setattr("pkdr_monai.inference.results.draw_preview", lambda *_: 1 / 0)  # behind the labels
+        patch.setattr("pkdr_monai.inference.results.draw_preview", lambda *_: 1 / 0)  # after the labels
         predict(image, tmp_path, models=[runs], settings=Settings(label_scheme="msd"))
     (case,) = predict(image, tmp_path, models=[runs])["cases"]
     assert case["status"] == "done"

@@ -5,8 +5,8 @@ import pytest
 
 from pkdr_monai.phantom.anatomy import draw_anatomy
 from pkdr_monai.phantom.lattice import Array, Lattice
+from pkdr_monai.phantom.plan import TumourPlan
 from pkdr_monai.phantom.tumour import grow_tumour
-from pkdr_monai.phantom.wide_plan import TumourPlan
 
 LATTICE = Lattice()
 NODE_ML = LATTICE.node_mm**3 / 1000.0

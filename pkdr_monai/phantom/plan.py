@@ -1,7 +1,7 @@
-"""What the wide setting draws of a patient: age, place, number, size and make-up of the tumour's foci.
+"""What is drawn of a patient before a voxel is: by version 1 one tumour, by the wide setting also age and further foci.
 
-Version 1 follows BraTS 2018's distributions; here rare patients are as frequent as common ones, so that a network meets
-all of them.
+Version 1 follows BraTS 2018's distributions (:func:`plan_tumour`); in the wide setting (:func:`plan_wide`) rare
+patients are as frequent as common ones, so that a network meets all of them.
 """
 
 from __future__ import annotations

@@ -9,7 +9,7 @@ import pytest
 
 from pkdr_monai.phantom.anatomy import draw_anatomy
 from pkdr_monai.phantom.lattice import Lattice
-from pkdr_monai.phantom.wide_plan import (
+from pkdr_monai.phantom.plan import (
     HEALTHY,
     HINDBRAIN,
     LGG_SHARE,
