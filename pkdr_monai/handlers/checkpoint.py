@@ -120,6 +120,8 @@ class TrainingCheckpoint:
 
     def _restore(self, engine: Engine, paths: Sequence[Path]) -> None:
         path, state = _first_sound(paths)
+        optimizer, schedule = self.parts["optimizer"], self.parts["lr_scheduler"]
+        asked = [(group.get("initial_lr", group["lr"]), group.get("weight_decay")) for group in optimizer.param_groups]
         try:
             for name, part in self.parts.items():
                 part.load_state_dict(state[name])
@@ -130,6 +132,7 @@ class TrainingCheckpoint:
                 f"{path} was written by a run with other settings ({str(error).splitlines()[0][:200]}). "
                 "Resume with the settings of that run, or give this one its own --output_dir."
             ) from error
+        _apply(optimizer, schedule, asked)
         engine.state.epoch = epoch
         engine.state.iteration = epoch * (engine.state.epoch_length or 0)
         validation: Any = self.evaluator.state  # MONAI adds the best metric to Ignite's state
@@ -162,6 +165,19 @@ class TrainingCheckpoint:
                 "No epoch was validated (val_interval exceeds max_epochs): model.pt holds the last epoch's network."
             )
             _write(self.directory / "model.pt", self.network.state_dict())
+
+
+def _apply(optimizer: Optimizer, schedule: LRScheduler, asked: Sequence[tuple[float, float | None]]) -> None:
+    """Train on with the rate, the decay and the schedule that are asked for, which a checkpoint's may not be."""
+    schedule.base_lrs = [rate for rate, _ in asked]
+    for group, (rate, decay) in zip(optimizer.param_groups, asked, strict=True):
+        group["initial_lr"] = rate
+        if decay is not None:
+            group["weight_decay"] = decay
+    factors = getattr(schedule, "lr_lambdas", None)
+    if factors is not None:
+        for group, (rate, _), factor in zip(optimizer.param_groups, asked, factors, strict=True):
+            group["lr"] = rate * factor(schedule.last_epoch)
 
 
 def _first_sound(paths: Sequence[Path]) -> tuple[Path, dict[str, Any]]:

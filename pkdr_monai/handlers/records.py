@@ -18,7 +18,7 @@ from torch.optim import Optimizer
 
 import pkdr_monai
 from pkdr_monai.errors import InputError
-from pkdr_monai.files import content_hash, write_json
+from pkdr_monai.files import content_hash, read_object, write_json
 from pkdr_monai.losses.patch_selection import LARGEST_PATCH
 from pkdr_monai.runs.model_card import Evaluation, ModelCard, card_path, data_source
 from pkdr_monai.runs.record import environment, now
@@ -28,6 +28,8 @@ from pkdr_monai.system import peak_memory
 __all__ = ["ExpectedDice", "History", "ModelCardWriter", "RunRecord", "known_card"]
 
 PATCH_TERMS = {"patch_selection", "patch_kd", "patch_contrastive"}
+KEPT = ("modalities", "seed", "batch_size", "spacing", "roi_size", "loss")
+"""The settings that a resumed run must share with the run that it continues."""
 
 
 class History:
@@ -149,9 +151,15 @@ class RunRecord:
             engine.add_event_handler(Events.EXCEPTION_RAISED, self.fail)
 
     def start(self, engine: Engine) -> None:
-        """Note the start, and the epoch at which a resumed run continues."""
+        """Note the start, and the epoch at which a resumed run continues.
+
+        Raises:
+            InputError: when the run that is resumed had other cases, or others of the settings :data:`KEPT`.
+        """
         if "started" in self.record:
             return
+        if engine.state.epoch > 1:
+            self._refuse_other_settings()
         _warn_of_large_patches(self.settings.get("loss"), self.settings.get("spacing"))
         self.record["started"] = now()
         self.record["first_epoch"] = engine.state.epoch
@@ -174,10 +182,28 @@ class RunRecord:
         write_json(self.path, self.record)
 
     def finish(self, engine: Engine) -> None:
-        """Note the end."""
+        """Note the end; of a run that was over when it was resumed, the earlier record stays."""
+        if "started" not in self.record and self.path.is_file():
+            self.record = read_object(self.path)
+            self.update(engine)
         self.record["status"] = "finished"
         self.record["finished"] = now()
         write_json(self.path, self.record)
+
+    def _refuse_other_settings(self) -> None:
+        if not self.path.is_file():
+            return
+        earlier = read_object(self.path)
+        before, asked = (
+            {"data list": record.get("data_list", {}).get("hash"), **record.get("settings", {})}
+            for record in (earlier, self.record)
+        )
+        for name in ("data list", *KEPT):
+            if name in before and name in asked and before[name] != asked[name]:
+                raise InputError(
+                    f"{self.path.parent} holds a run whose {name} is {before[name]}, and here it is {asked[name]}: "
+                    "resume with the settings of that run, or give this one its own --output_dir."
+                )
 
     def fail(self, engine: Engine, error: BaseException) -> None:
         """Note an error or Ctrl-C, and pass it on."""

@@ -94,6 +94,18 @@ def test_a_finished_run_resumes_into_nothing(make_run, tmp_path: Path) -> None:
     torch.testing.assert_close(_weights(tmp_path / "run/models/model_last.pt"), before, rtol=0, atol=0)
 
 
+def test_a_resumed_run_takes_another_rate_and_decay(make_run) -> None:
+    make_run().go(2)
+    again = make_run(resume=True)
+    optimizer = again.checkpoint.parts["optimizer"]
+    optimizer.param_groups[0] |= {"initial_lr": 0.5, "weight_decay": 0.25}  # as another configuration would
+    rates: list[float] = []
+    again.trainer.add_event_handler(Events.EPOCH_STARTED, lambda: rates.append(optimizer.param_groups[0]["lr"]))
+    again.go(4)
+    assert rates == pytest.approx([0.5 * 0.9**2, 0.5 * 0.9**3])
+    assert optimizer.param_groups[0]["weight_decay"] == 0.25
+
+
 def test_a_checkpoint_of_other_settings_is_refused(make_run, tmp_path: Path) -> None:
     run = make_run()
     run.go(1)

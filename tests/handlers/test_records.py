@@ -42,6 +42,50 @@ def test_a_finished_run_is_recorded_with_its_best_epoch(make_run, tmp_path: Path
     assert (record["first_epoch"], record["epoch"], record["max_epochs"]) == (1, 4, 4)
 
 
+def test_the_record_of_a_run_that_was_over_stays_when_it_is_resumed(make_run, tmp_path: Path) -> None:
+    path = tmp_path / "run.json"
+    run = make_run()
+    _record(run, path).attach(run.trainer)
+    run.go(4)
+    before = json.loads(path.read_text())
+    path.write_text(json.dumps({**before, "status": "running"}))  # killed between its last checkpoint and its end
+    again = make_run(resume=True)
+    _record(again, path).attach(again.trainer)
+    again.go(4)
+    after = json.loads(path.read_text())
+    assert after["status"] == "finished"
+    assert {name: after[name] for name in ("best", "epoch", "first_epoch", "max_epochs", "started")} == {
+        name: before[name] for name in ("best", "epoch", "first_epoch", "max_epochs", "started")
+    }
+
+
+@pytest.mark.parametrize(
+    ("change", "text"),
+    [
+        ({"seed": 4}, "holds a run whose seed is 3, and here it is 4: resume with the settings of that run"),
+        ({"data_list": {**DATA_LIST, "hash": "other"}}, "holds a run whose data list is abc, and here it is other"),
+        ({"learning_rate": 0.01}, None),
+    ],
+)
+def test_a_run_is_resumed_on_its_own_cases_and_settings_alone(
+    change: dict, text: str | None, make_run, tmp_path: Path
+) -> None:
+    def record(run, data_list: dict = DATA_LIST, **settings: object) -> None:
+        described = {"seed": 3, "learning_rate": 0.1, **settings}
+        RunRecord(tmp_path / "run.json", described, data_list, torch.device("cpu"), run.evaluator).attach(run.trainer)
+
+    first, again = make_run(), make_run(resume=True)
+    record(first)
+    first.go(2)
+    record(again, **change)
+    if text is None:
+        again.go(4)
+    else:
+        with pytest.raises(InputError, match=text):
+            again.go(4)
+        assert json.loads((tmp_path / "run.json").read_text())["status"] == "finished"
+
+
 def test_a_failed_run_says_why_and_still_fails(make_run, tmp_path: Path) -> None:
     run = make_run()
     _record(run, tmp_path / "run.json").attach(run.trainer)
