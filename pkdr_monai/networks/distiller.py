@@ -105,6 +105,12 @@ class Distiller(nn.Module):
             self.compile()
 
     @property
+    def precision(self) -> dict[str, str]:
+        """What ``teacher_dtype`` and ``student_dtype`` came to, such as ``"bfloat16"``, for a run's record."""
+        dtypes = {"student": self._student_dtype, "teacher": self._dtype}
+        return {network: str(dtype or torch.float32).removeprefix("torch.") for network, dtype in dtypes.items()}
+
+    @property
     def teacher(self) -> nn.Module | None:
         """The frozen network, or ``None``."""
         return self._teacher[0] if self._teacher else None

@@ -122,6 +122,7 @@ def test_auto_is_bfloat16_where_it_is_fast_and_emulation_is_warned_of(
     distiller = Distiller(*networks, student_dtype=asked, teacher_dtype=asked)
     assert distiller.eval()(IMAGE)["student"]["logits"].dtype == student
     assert next(distiller.teacher.parameters()).dtype == teacher
+    assert distiller.precision == {"student": str(student)[6:], "teacher": str(teacher)[6:]}
     assert [record.getMessage().split()[0] for record in caplog.records] == warnings
 
 
