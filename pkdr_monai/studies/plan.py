@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -51,10 +52,33 @@ class Job:
     study: Study
     further: Mapping[str, Any] = field(default_factory=dict)
 
-    @property
+    @functools.cached_property
     def output_dir(self) -> Path:
-        """Folder of checkpoints, history and logs."""
-        return self.study.work / "runs" / f"{self.name}_{self.settings_hash[:8]}"
+        """Folder of checkpoints, history and logs: of these settings on this split of the cases.
+
+        A folder of before, whose name does not have the split, is kept where its run is one on the same data list.
+        """
+        before = self.study.work / "runs" / f"{self.name}_{self.settings_hash[:8]}"
+        if _trained_on(before / "run.json") == self.study.data_list["hash"]:
+            return before
+        return before.with_name(f"{before.name}_{self.study.split_hash[:8]}")
+
+    @property
+    def is_trained(self) -> bool:
+        """Whether the training ended.
+
+        Raises:
+            InputError: when what is in its folder was trained on another data list, and so must not be continued.
+        """
+        path = self.output_dir / "run.json"
+        if not path.is_file():
+            return False
+        if _trained_on(path) != self.study.data_list["hash"]:
+            raise InputError(
+                f"{self.output_dir} holds a training on another data list than {self.study.data_list_file}. Give this "
+                "study another --name or --work, or remove that folder."
+            )
+        return bool(read_object(path).get("status") == "finished")
 
     @property
     def todo(self) -> list[str]:
@@ -182,6 +206,12 @@ class _Planner:
                 further=cell.patch_settings(self.study.budget),
             )
         return self.jobs[key]
+
+
+def _trained_on(path: Path) -> str | None:
+    """Return the hash of the data list that a run's record names, if there is one."""
+    data_list = read_object(path).get("data_list") if path.is_file() else None
+    return data_list.get("hash") if isinstance(data_list, dict) else None
 
 
 def _kind(cell: Cell, study: Study) -> _Kind:
