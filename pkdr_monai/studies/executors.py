@@ -57,6 +57,7 @@ def _result(job: Job, modality: str, seconds: float) -> dict[str, Any]:
         "scoring": job.study.budget.get("scoring", "nested"),
         "et_rule": ET_RULE,
         "config_hash": job.settings_hash,
+        "method_hash": job.method_hash,
         "split_hash": job.study.split_hash,
         "teacher": job.teacher and job.teacher.settings_hash,
         "epochs": len(epochs),

@@ -36,6 +36,7 @@ class Job:
         evaluated: modalities that it is evaluated on.
         seed: seed of the run.
         settings_hash: hash of all that determines the result.
+        method_hash: hash of the settings alone, the same for all seeds, modalities, folds and teachers.
         teacher: the job that trains its teacher.
         study: the study that it is part of, or the fold of it.
         further: settings that the budget means for this method alone.
@@ -48,6 +49,7 @@ class Job:
     evaluated: tuple[str, ...]
     seed: int
     settings_hash: str
+    method_hash: str
     teacher: Job | None
     study: Study
     further: Mapping[str, Any] = field(default_factory=dict)
@@ -156,7 +158,7 @@ def make_plan(
         folds: numbers of the folds to run, all by default.
 
     Raises:
-        InputError: when the study has no fold of such a number.
+        InputError: when the study has no fold of such a number, or a cell leaves its data type to the machine.
     """
     unknown = [fold for fold in folds or () if not 0 <= fold < len(study.parts) or len(study.parts) == 1]
     if unknown:
@@ -185,6 +187,7 @@ class _Planner:
         self._kinds = kinds
 
     def add(self, cell: Cell, modality: str, seed: int) -> Job:
+        cell.refuse_auto(self.study.budget)
         teacher_cell = self.repository.teacher_of(cell)
         teacher = None if teacher_cell is None else self.add(teacher_cell, "all", TEACHER_SEED)
         further = {"modality": parse_modalities(modality), "seed": seed, "teacher": teacher and teacher.settings_hash}
@@ -201,6 +204,7 @@ class _Planner:
                 evaluated=tuple(self.modalities) if cell.serves_subsets else (modality,),
                 seed=seed,
                 settings_hash=key,
+                method_hash=kind[1],
                 teacher=teacher,
                 study=self.study,
                 further=cell.patch_settings(self.study.budget),

@@ -14,7 +14,7 @@ from pkdr_monai.data.layouts import find_cases
 from pkdr_monai.data.splits import fold_file
 from pkdr_monai.errors import InputError
 from pkdr_monai.files import content_hash, read_json, read_object, write_json
-from pkdr_monai.studies.cells import PATCH_SIZE
+from pkdr_monai.studies.cells import DTYPES, PATCH_SIZE
 from pkdr_monai.studies.results import Result, Scores, group_scores, read_results
 
 __all__ = ["Study", "StudyResults", "choose_study", "read_study"]
@@ -289,7 +289,7 @@ def choose_study(
         budget: settings that go before those of the preset. A data set's folder has no preset: train.json holds.
 
     Raises:
-        InputError: when the folder or the preset is absent, or options exclude each other.
+        InputError: when the folder or the preset is absent, options exclude each other, or the budget cannot be one.
     """
     phantom = cohort == "phantom"
     if phantom and split:
@@ -307,13 +307,32 @@ def choose_study(
     described = {**described, **{key: value for key, value in parts.items() if value is not None}}
     if described.get("validation") is not None and not described.get("folds"):
         raise InputError("--validation is the number of validation patients of a fold: it needs --folds.")
+    shared = {**(content["budget"] if phantom or smoke or preset else {}), **(budget or {})}
+    _refuse_impossible(shared)
     return Study(
         name=chosen,
         cohort=described if phantom else {**described, "folder": cohort},
-        budget={**(content["budget"] if phantom or smoke or preset else {}), **(budget or {})},
+        budget=shared,
         results=Path(results) / chosen,
         work=Path(work) / chosen,
     )
+
+
+def _refuse_impossible(budget: Mapping[str, Any]) -> None:
+    """Refuse a budget with which nothing can be trained, or whose results would not be those of one experiment."""
+    for option, key in (("--epochs", "max_epochs"), ("--crop", "roi_size"), ("--spacing", "spacing")):
+        value = budget.get(key)
+        numbers = [number for number in (value if isinstance(value, list) else [value]) if number is not None]
+        if any(
+            isinstance(number, int | float) and (number <= 0 or (number < 1 and key != "spacing")) for number in numbers
+        ):
+            least = "above 0" if key == "spacing" else "of 1 or more"
+            raise InputError(f"{key} is {value}: expected {option} {least}.")
+    for name in DTYPES:
+        if "auto" in (budget.get(name), budget.get(f"distiller#{name}")):
+            raise InputError(
+                f"{name} is auto, which each machine reads otherwise: in a study, choose bfloat16 or float32."
+            )
 
 
 def _preset(folder: Path, name: str, asked: str | None, phantom: bool) -> dict[str, Any]:

@@ -147,3 +147,4 @@ def test_training_without_a_validation_is_scored_with_the_last_epochs_weights(
     monkeypatch.setattr("pkdr_monai.studies.executors.read_figures", lambda *_, **__: {})
     result = _result(job, "t2", 1.0)
     assert (result["checkpoint"], result["best_epoch"]) == (weights, epoch)
+    assert result["method_hash"] == job.method_hash

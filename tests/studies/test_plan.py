@@ -174,3 +174,10 @@ def test_folder_of_before_goes_on_where_its_list_is_the_same(repository: Reposit
     record = {"status": "finished", "data_list": {"hash": study.data_list["hash"] if same else "another"}}
     write_json(before / "run.json", record)
     assert (job.output_dir == before, job.is_trained) == (same, same)
+
+
+def test_method_hash_is_the_same_for_all_seeds_modalities_and_folds(repository: Repository, folded: Study) -> None:
+    jobs = make_plan(repository, folded, repository.select("table1/unimodal"), ["t1", "t2"], [0, 1])
+    assert (len(jobs), len({job.method_hash for job in jobs})) == (12, 1)
+    others = make_plan(repository, folded, repository.select("table1/pmkl"), ["t2"], [0])
+    assert jobs[0].method_hash not in [job.method_hash for job in others]

@@ -196,3 +196,18 @@ def test_split_that_was_cut_short_is_completed(folder_study: Study) -> None:
     study.parts[1].data_list_file.unlink()
     replace(study).prepare()
     assert _contents(study.results, study.work) == before
+
+
+@pytest.mark.parametrize(
+    ("budget", "complaint"),
+    [
+        ({"student_dtype": "auto"}, "student_dtype is auto, .* choose bfloat16 or float32"),
+        ({"distiller#teacher_dtype": "auto"}, "teacher_dtype is auto"),
+        ({"max_epochs": 0}, "max_epochs is 0: expected --epochs of 1 or more"),
+        ({"roi_size": [32, 0, 32]}, "roi_size is .*: expected --crop of 1 or more"),
+        ({"spacing": [1.0, 1.0, 0.0]}, "spacing is .*: expected --spacing above 0"),
+    ],
+)
+def test_budget_that_cannot_be_one_is_refused(budget: dict[str, Any], complaint: str) -> None:
+    with pytest.raises(InputError, match=complaint):
+        choose_study(PRESETS, "phantom", budget=budget, **FOLDERS)
