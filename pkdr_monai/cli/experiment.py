@@ -107,7 +107,10 @@ class Experiment:
         repository = Repository.find()
         cells = repository.select(what)
         own = {"max_epochs": epochs, "roi_size": crop and list(crop), "spacing": spacing and list(spacing)}
-        shared = {**(read_object(budget) if budget else {}), **{key: value for key, value in own.items() if value}}
+        shared = {
+            **(read_object(budget) if budget else {}),
+            **{key: value for key, value in own.items() if value is not None},
+        }
         presets = repository.root / "experiments" / "studies"
         chosen = choose_study(
             presets,

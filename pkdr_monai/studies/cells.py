@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from monai.bundle import ConfigParser
+from monai.bundle.utils import merge_kv
 
 from pkdr_monai.errors import InputError
-from pkdr_monai.files import content_hash
+from pkdr_monai.files import content_hash, file_hash
 
 __all__ = ["PATCH_SIZE", "Cell", "Repository"]
 
@@ -30,6 +31,12 @@ BOOKKEEPING = (
 
 PATCH_SIZE = "patch_size"
 """Setting of a budget that is no setting of ``train.json``: side of a patch in voxels, for the methods with patches."""
+
+HANDLED = ("initial_weights", "weight_average")
+"""Settings that handlers alone refer to: they count where an overlay or a budget sets them."""
+
+DTYPES = ("student_dtype", "teacher_dtype")
+TEACHER_WEIGHTS = "@teacher_checkpoint"
 
 NESTING = "pkdr_monai.data.transforms.NestedRegionsd"
 PATCH_NETWORK = "pkdr_monai.networks.PatchVNet"
@@ -64,7 +71,7 @@ class Cell:
     @property
     def teacher_run(self) -> str | None:
         """Name of the run whose weights the method learns or begins from: NAME in ``runs/NAME/models/model.pt``."""
-        begins = self.merged.get("initial_weights") == "@teacher_checkpoint"
+        begins = self.merged.get("initial_weights") == TEACHER_WEIGHTS
         if self.merged["distiller"].get("teacher") is None and not begins:
             return None
         return Path(self.merged["teacher_checkpoint"]).parts[1]
@@ -74,8 +81,22 @@ class Cell:
         parser = ConfigParser(copy.deepcopy(dict(self.merged)))
         shared = {key: value for key, value in budget.items() if key != PATCH_SIZE}
         for key, value in {**shared, **self.patch_settings(budget)}.items():
-            parser[key] = value
+            merge_kv(parser, key, copy.deepcopy(value))  # as the bundle does with the file of the budget
         return parser
+
+    def refuse_auto(self, budget: Mapping[str, Any]) -> None:
+        """Refuse a data type that each machine chooses by itself: runs in two types would count as one experiment.
+
+        Raises:
+            InputError: when ``student_dtype`` or ``teacher_dtype`` is ``"auto"``.
+        """
+        config = self.with_budget(budget).get()
+        for name in DTYPES:
+            if "auto" in (config.get(name), config["distiller"].get(name)):
+                raise InputError(
+                    f"{self.name}: {name} is auto, which each machine reads otherwise: in a study, choose bfloat16 or "
+                    "float32."
+                )
 
     def patch_settings(self, budget: Mapping[str, Any]) -> dict[str, Any]:
         """Return the settings by which a budget's ``"patch_size"`` reaches what has patches; empty for other methods.
@@ -104,13 +125,19 @@ class Cell:
             further: what else the result hangs on: modality, seed, the hash of the teacher.
         """
         config = self.with_budget(budget).get()
-        for engine in ("train", "validate"):
-            config[engine].pop("handlers", None)
+        layers = [*map(_read, self.overlays), budget]
+        for engine in ("train", "validate"):  # those of train.json, unless something is changed, only watch the run
+            if not any(_sets_handlers(layer, engine) for layer in layers):
+                config[engine].pop("handlers", None)
         if config.get("scoring") == "channels":
             _forget_nesting(config)
         if config.get("incomplete") is False:
             _forget_incomplete(config)
-        own = {key.split("#")[0] for overlay in self.overlays for key in _read(overlay)}
+        own = {_place(key)[0] for overlay in self.overlays for key in _read(overlay)}
+        own |= {key for key in HANDLED if budget.get(key) is not None}
+        if config.get("initial_weights") not in (None, TEACHER_WEIGHTS):
+            config["initial_weights"] = _weights(config["initial_weights"])
+            own.add("initial_weights")
         used = {key: config[key] for key in _reachable(config, {*ROOTS, *own})}
         return content_hash({"config": used, **further})
 
@@ -205,6 +232,33 @@ class Repository:
 @functools.cache
 def _read(overlay: Path) -> dict[str, Any]:
     return ConfigParser.load_config_file(str(overlay))
+
+
+def _place(key: str) -> list[str]:
+    """Return the way to a setting, such as ``["train", "handlers", "4"]`` for ``"+train#handlers#4"``."""
+    return re.split("::|#", key.removeprefix("+"))
+
+
+def _sets_handlers(settings: Mapping[str, Any], engine: str) -> bool:
+    """Return whether settings reach what is called in the course of a training or a validation."""
+    places = [(_place(key), value) for key, value in settings.items()]
+    return any(
+        place[:2] == [engine, "handlers"] or (place == [engine] and isinstance(value, dict) and "handlers" in value)
+        for place, value in places
+    )
+
+
+def _weights(path: Any) -> Any:
+    """Return the hash of a file of weights; the path where there is no such file here."""
+    if not isinstance(path, str) or not Path(path).is_file():
+        return path
+    status = Path(path).stat()
+    return _file_hash(path, status.st_mtime_ns, status.st_size)
+
+
+@functools.cache
+def _file_hash(path: str, changed: int, size: int) -> str:
+    return file_hash(path)
 
 
 def _forget_nesting(config: dict[str, Any]) -> None:

@@ -32,7 +32,7 @@ def run_job(job: Job) -> None:
     Args:
         job: a job whose teacher is done.
     """
-    if not _is_trained(job):
+    if not job.is_trained:
         run_bundle(*job.training)
     for modality in job.todo:
         start = time.perf_counter()
@@ -40,29 +40,28 @@ def run_job(job: Job) -> None:
         write_json(job.result_file(modality), _result(job, modality, time.perf_counter() - start))
 
 
-def _is_trained(job: Job) -> bool:
-    record = job.output_dir / "run.json"
-    return record.is_file() and read_object(record).get("status") == "finished"
-
-
 def _result(job: Job, modality: str, seconds: float) -> dict[str, Any]:
     """Put together what a table needs of an evaluation, and what distinguishes it from others."""
     record = read_json(job.output_dir / "run.json")
     epochs = read_history(job.output_dir / "history.csv")
+    best = record.get(
+        "best"
+    )  # none where val_interval exceeds max_epochs: model.pt then holds the last epoch's network
     names = [entry["case"] for entry in job.study.data_list[job.study.scored]]  # in the order of the data loader
     return {
         "cells": list(job.cells),
         "modality": modality,
         "seed": job.seed,
         **({} if job.study.fold is None else {"fold": job.study.fold}),
-        "checkpoint": "best",
+        "checkpoint": "last" if best is None else "best",
         "scoring": job.study.budget.get("scoring", "nested"),
         "et_rule": ET_RULE,
         "config_hash": job.settings_hash,
+        "method_hash": job.method_hash,
         "split_hash": job.study.split_hash,
         "teacher": job.teacher and job.teacher.settings_hash,
         "epochs": len(epochs),
-        "best_epoch": record["best"]["epoch"],
+        "best_epoch": None if best is None else best["epoch"],
         "parameters": record["settings"]["parameters"],
         "training_seconds": round(sum(epoch["seconds"] for epoch in epochs), 1),
         "evaluation_seconds": round(seconds, 1),
@@ -294,8 +293,10 @@ def _summary(job: Job) -> str:
 
 
 def _waves(plan: Sequence[Job]) -> tuple[list[Job], list[Job]]:
-    """Return the open jobs: those that others wait for, and the rest."""
+    """Return the open jobs: those that others wait for, and the rest; refuse what was trained on other cases."""
     todo = [job for job in plan if job.todo]
     teachers = {job.teacher.name: job.teacher for job in todo if job.teacher is not None}
+    for job in (*teachers.values(), *todo):
+        _ = job.is_trained  # raises where a run of other cases is in the way
     first = [job for job in teachers.values() if job.todo or not (job.output_dir / "models" / "model.pt").is_file()]
     return first, [job for job in todo if job.name not in teachers]

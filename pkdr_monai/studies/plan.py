@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -35,6 +36,7 @@ class Job:
         evaluated: modalities that it is evaluated on.
         seed: seed of the run.
         settings_hash: hash of all that determines the result.
+        method_hash: hash of the settings alone, the same for all seeds, modalities, folds and teachers.
         teacher: the job that trains its teacher.
         study: the study that it is part of, or the fold of it.
         further: settings that the budget means for this method alone.
@@ -47,14 +49,38 @@ class Job:
     evaluated: tuple[str, ...]
     seed: int
     settings_hash: str
+    method_hash: str
     teacher: Job | None
     study: Study
     further: Mapping[str, Any] = field(default_factory=dict)
 
-    @property
+    @functools.cached_property
     def output_dir(self) -> Path:
-        """Folder of checkpoints, history and logs."""
-        return self.study.work / "runs" / f"{self.name}_{self.settings_hash[:8]}"
+        """Folder of checkpoints, history and logs: of these settings on this split of the cases.
+
+        A folder of before, whose name does not have the split, is kept where its run is one on the same data list.
+        """
+        before = self.study.work / "runs" / f"{self.name}_{self.settings_hash[:8]}"
+        if _trained_on(before / "run.json") == self.study.data_list["hash"]:
+            return before
+        return before.with_name(f"{before.name}_{self.study.split_hash[:8]}")
+
+    @property
+    def is_trained(self) -> bool:
+        """Whether the training ended.
+
+        Raises:
+            InputError: when what is in its folder was trained on another data list, and so must not be continued.
+        """
+        path = self.output_dir / "run.json"
+        if not path.is_file():
+            return False
+        if _trained_on(path) != self.study.data_list["hash"]:
+            raise InputError(
+                f"{self.output_dir} holds a training on another data list than {self.study.data_list_file}. Give this "
+                "study another --name or --work, or remove that folder."
+            )
+        return bool(read_object(path).get("status") == "finished")
 
     @property
     def todo(self) -> list[str]:
@@ -132,7 +158,7 @@ def make_plan(
         folds: numbers of the folds to run, all by default.
 
     Raises:
-        InputError: when the study has no fold of such a number.
+        InputError: when the study has no fold of such a number, or a cell leaves its data type to the machine.
     """
     unknown = [fold for fold in folds or () if not 0 <= fold < len(study.parts) or len(study.parts) == 1]
     if unknown:
@@ -161,6 +187,7 @@ class _Planner:
         self._kinds = kinds
 
     def add(self, cell: Cell, modality: str, seed: int) -> Job:
+        cell.refuse_auto(self.study.budget)
         teacher_cell = self.repository.teacher_of(cell)
         teacher = None if teacher_cell is None else self.add(teacher_cell, "all", TEACHER_SEED)
         further = {"modality": parse_modalities(modality), "seed": seed, "teacher": teacher and teacher.settings_hash}
@@ -177,11 +204,18 @@ class _Planner:
                 evaluated=tuple(self.modalities) if cell.serves_subsets else (modality,),
                 seed=seed,
                 settings_hash=key,
+                method_hash=kind[1],
                 teacher=teacher,
                 study=self.study,
                 further=cell.patch_settings(self.study.budget),
             )
         return self.jobs[key]
+
+
+def _trained_on(path: Path) -> str | None:
+    """Return the hash of the data list that a run's record names, if there is one."""
+    data_list = read_object(path).get("data_list") if path.is_file() else None
+    return data_list.get("hash") if isinstance(data_list, dict) else None
 
 
 def _kind(cell: Cell, study: Study) -> _Kind:

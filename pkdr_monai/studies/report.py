@@ -267,7 +267,7 @@ def _power(means: Collection[Comparison], study: StudyResults) -> list[str]:
     """Return a sentence on what all cases of the study could show, where some are not tested yet."""
     cases = study.cases[study.scored]
     spreads = [each.test.spread for each in means if each.cases < cases and not math.isnan(each.test.spread)]
-    if not spreads:
+    if not spreads or math.isnan(detectable_difference(max(spreads), cases)):
         return []
     low, high = (f"{100 * detectable_difference(spread, cases):.1f}" for spread in (min(spreads), max(spreads)))
     points = low if low == high else f"{low} to {high}"

@@ -69,6 +69,7 @@ class Result:
             results that do not say.
         et_rule: :data:`ET_RULE` where cases also have ``"dice_et_rule"`` and ``"hd95_et_rule"``, those of ET after the
             ET rule; 0 where they do not.
+        method_hash: hash of the settings without seed, modality and teacher; ``None`` in results that do not say.
     """
 
     path: Path
@@ -90,6 +91,7 @@ class Result:
     fold: int | None = None
     scoring: str = "channels"
     et_rule: float = 0.0
+    method_hash: str | None = None
 
 
 def read_results(folder: str | Path) -> tuple[Result, ...]:
@@ -97,11 +99,13 @@ def read_results(folder: str | Path) -> tuple[Result, ...]:
 
     Raises:
         InputError: when a file is truncated or lacks something, or when two do not belong into one table: another data
-            list, other cases, other weights, or the same cell, modalities, seed and fold twice.
+            list, other cases, other weights, other settings of one cell, or the same cell, modalities, seed and fold
+            twice.
     """
     results = tuple(_read(path) for path in sorted((Path(folder) / "runs").glob("*.json")))
     _refuse_mixtures(results)
     _refuse_repetitions(results)
+    _refuse_edited(results)
     return results
 
 
@@ -116,10 +120,12 @@ def _read(path: Path) -> Result:
         raise InputError(f"{path}: expected cells such as ['table1/pkdr'], got {record['cells']!r}. {AGAIN}")
     if not isinstance(record.get("fold"), int | NoneType):
         raise InputError(f"{path}: expected fold to be a number, got {record['fold']!r}. {AGAIN}")
+    if not isinstance(record.get("method_hash"), str | NoneType):
+        raise InputError(f"{path}: expected method_hash to be text, got {record['method_hash']!r}. {AGAIN}")
     if record.get("et_rule", 0.0) not in (0.0, ET_RULE):
         raise InputError(f"{path}: expected et_rule to be 0 or {ET_RULE:g} mm³, got {record['et_rule']!r}. {AGAIN}")
     values = {name: record[name] for name in KINDS} | {"fold": record.get("fold")}
-    values["et_rule"] = record.get("et_rule", 0.0)
+    values |= {"et_rule": record.get("et_rule", 0.0), "method_hash": record.get("method_hash")}
     _check_cases(path, record["cases"], ruled=values["et_rule"] > 0)
     values["scoring"] = record.get("scoring", "channels")
     if values["scoring"] not in SCORINGS:
@@ -199,6 +205,19 @@ def _refuse_repetitions(results: Sequence[Result]) -> None:
                 raise InputError(
                     f"{other} and {result.path} both hold {cell} on {result.modality} with seed {result.seed}{fold}: "
                     "delete the one that is out of date."
+                )
+
+
+def _refuse_edited(results: Sequence[Result]) -> None:
+    """Refuse seeds or folds of one cell between which its settings were changed; those that do not say are taken."""
+    seen: dict[tuple[str, str], Result] = {}
+    for result in (result for result in results if result.method_hash is not None):
+        for cell in result.cells:
+            other = seen.setdefault((cell, result.modality), result)
+            if other.method_hash != result.method_hash:
+                raise InputError(
+                    f"{other.path} and {result.path} both hold {cell} on {result.modality}, with different settings: "
+                    "run the one that is out of date again, or delete it."
                 )
 
 

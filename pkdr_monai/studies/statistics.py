@@ -90,13 +90,14 @@ def detectable_difference(spread: float, cases: int) -> float:
         cases: their number.
 
     Returns:
-        The difference in the unit of ``spread``; NaN with fewer than three cases or an unknown spread.
+        The difference in the unit of ``spread``; NaN with an unknown spread, and with fewer than six cases, where p of
+        Wilcoxon's test is 0.0625 or more whatever the differences are.
 
     Example:
         >>> f"{detectable_difference(10.0, 24):.2f}"
         '6.12'
     """
-    if cases < 3 or not np.isfinite(spread):
+    if 2.0 ** (1 - cases) >= SIGNIFICANT or not np.isfinite(spread):
         return float("nan")
     size = cases * EFFICIENCY
     freedom = size - 1

@@ -40,6 +40,7 @@ def test_dry_run_prints_the_plan_and_runs_nothing(
         (["table1", "--cohort", "nowhere"], "error: no cohort 'nowhere'"),
         (["table1", "--modalities", "pet"], "error: unknown modality 'pet'"),
         (["table1", "--seeds", "a"], "error: expected a whole number, got 'a'"),
+        (["table1", "--epochs", "0"], "error: max_epochs is 0: expected --epochs of 1 or more"),
         (["table1", "--epcohs", "3"], "Could not consume arg: --epcohs"),
     ],
 )

@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from pkdr_monai.errors import InputError
-from pkdr_monai.studies import Repository
+from pkdr_monai.files import write_json
+from pkdr_monai.studies import Repository, Study, make_plan
 
 
 def test_every_yaml_under_experiments_is_a_cell(repository: Repository) -> None:
@@ -144,3 +145,52 @@ def test_patch_size_of_a_budget_reaches_what_has_patches(repository: Repository,
     )
     assert found == settings
     assert cell.patch_settings({}) == {}
+
+
+EARLY_STOP = {"_target_": "monai.handlers.EarlyStopHandler", "patience": 2, "score_function": "$lambda engine: 0.0"}
+
+
+@pytest.mark.parametrize(
+    "setting",
+    [
+        {"+train#handlers": [EARLY_STOP]},
+        {"train#handlers#4#_disabled_": True},
+        {"train::handlers::4::_disabled_": True},
+        {"+validate#handlers": [EARLY_STOP]},
+    ],
+)
+def test_handlers_count_where_an_overlay_or_a_budget_changes_them(
+    repository: Repository, tmp_path: Path, setting: dict[str, object]
+) -> None:
+    plain = repository.cells["table1/unimodal"]
+    file = tmp_path / "changed.json"
+    write_json(file, setting)
+    changed = repository.cell("mine/changed", *plain.overlays, file)
+    assert len({plain.settings_hash({}), changed.settings_hash({})}) == 2
+    assert plain.settings_hash(setting) == changed.settings_hash({})
+
+
+def test_weights_of_a_budget_count_by_the_content_of_their_file(repository: Repository, tmp_path: Path) -> None:
+    cell = repository.cells["table1/unimodal"]
+    files = {name: tmp_path / f"{name}.pt" for name in ("a", "b", "copy", "absent", "lost")}
+    for name, content in {"a": "1", "b": "2", "copy": "1"}.items():
+        files[name].write_text(content)
+    hashes = {name: cell.settings_hash({"initial_weights": str(path)}) for name, path in files.items()}
+    assert hashes["a"] == hashes["copy"]
+    assert len({*hashes.values(), cell.settings_hash({})}) == 5
+    assert cell.settings_hash({"initial_weights": None}) == cell.settings_hash({})
+
+
+def test_average_of_the_weights_counts_where_a_budget_asks_for_it(repository: Repository) -> None:
+    cell = repository.cells["table1/unimodal"]
+    assert cell.settings_hash({"weight_average": {"momentum": 0.1}}) != cell.settings_hash({})
+
+
+@pytest.mark.parametrize("setting", ["student_dtype: auto", "teacher_dtype: auto", "distiller#student_dtype: auto"])
+def test_data_type_that_each_machine_chooses_is_refused(
+    repository: Repository, study: Study, tmp_path: Path, setting: str
+) -> None:
+    file = tmp_path / "machine.yaml"
+    file.write_text(setting + "\n")
+    with pytest.raises(InputError, match=r"is auto, .* choose bfloat16 or float32\."):
+        make_plan(repository, study, repository.select(str(file)), ["t2"], [0])

@@ -11,7 +11,9 @@ from pathlib import Path
 import pytest
 
 from pkdr_monai.errors import InputError
+from pkdr_monai.files import write_json
 from pkdr_monai.studies import Job, LocalExecutor, SubmititExecutor
+from pkdr_monai.studies.executors import _result
 from tests.studies.conftest import ROOT, finish
 
 Plan = Callable[..., list[Job]]
@@ -132,3 +134,17 @@ def test_cluster_that_is_not_here_is_one_sentence(tmp_path: Path) -> None:
     pytest.importorskip("submitit")
     with pytest.raises(InputError, match="no slurm cluster here"):
         SubmititExecutor(tmp_path)
+
+
+@pytest.mark.parametrize(("best", "weights", "epoch"), [({"epoch": 2}, "best", 2), (None, "last", None)])
+def test_training_without_a_validation_is_scored_with_the_last_epochs_weights(
+    plan: Plan, monkeypatch: pytest.MonkeyPatch, best: dict[str, int] | None, weights: str, epoch: int | None
+) -> None:
+    (job,) = plan("table1/unimodal")
+    record = {"settings": {"parameters": 1}, "peak_memory_mib": 1, "environment": {}}
+    write_json(job.output_dir / "run.json", record if best is None else {**record, "best": best})
+    (job.output_dir / "history.csv").write_text("epoch,loss,learning_rate,seconds\n1,0.5,0.001,2.0\n")
+    monkeypatch.setattr("pkdr_monai.studies.executors.read_figures", lambda *_, **__: {})
+    result = _result(job, "t2", 1.0)
+    assert (result["checkpoint"], result["best_epoch"]) == (weights, epoch)
+    assert result["method_hash"] == job.method_hash

@@ -10,7 +10,7 @@ import pytest
 from pkdr_monai.data.entries import data_list_hash
 from pkdr_monai.errors import InputError
 from pkdr_monai.files import read_json, write_json
-from pkdr_monai.studies import Job, Repository, Study, make_plan
+from pkdr_monai.studies import Job, Repository, Study, make_plan, open_jobs
 from tests.studies.conftest import finish, make_study
 
 Plan = Callable[..., list[Job]]
@@ -130,3 +130,54 @@ def test_record_of_folds_counts_the_pooled_test_cases(folded: Study) -> None:
     record = folded.record()
     assert (record["cases"], len(record["folds"]), record["folds"][1]["cases"]["training"]) == ({"test": 3}, 3, 1)
     assert record["split_hash"] not in [fold["split_hash"] for fold in record["folds"]]
+
+
+def _train(job: Job, status: str = "finished") -> None:
+    """Leave the record of a training on the job's data list."""
+    write_json(job.output_dir / "run.json", {"status": status, "data_list": {"hash": job.study.data_list["hash"]}})
+
+
+def _divide_otherwise(study: Study) -> Study:
+    data_list = {**read_json(study.data_list_file), "test": [{"case": "training0"}]}
+    write_json(study.data_list_file, {**data_list, "hash": data_list_hash(data_list)})
+    return replace(study)
+
+
+def test_other_split_does_not_take_a_network_that_was_trained_on_its_test_cases(
+    repository: Repository, study: Study
+) -> None:
+    cells = repository.select("table1/unimodal")
+    (before,) = make_plan(repository, study, cells, ["t2"], [0])
+    _train(before)
+    assert before.is_trained
+    (after,) = make_plan(repository, _divide_otherwise(study), cells, ["t2"], [0])
+    assert before.settings_hash == after.settings_hash
+    assert after.output_dir != before.output_dir
+    assert not after.is_trained
+
+
+def test_training_on_a_list_of_other_files_is_refused_and_not_continued(repository: Repository, study: Study) -> None:
+    jobs = make_plan(repository, study, repository.select("table1/pkdr"), ["t2"], [0])
+    for job in jobs:
+        _train(job, "running")
+        assert not job.is_trained
+    write_json(jobs[0].output_dir / "run.json", {"status": "finished", "data_list": {"hash": "another"}})
+    with pytest.raises(InputError, match=r"bundle_teacher_all_seed0_\w+ holds a training on another data list"):
+        open_jobs(jobs)
+
+
+@pytest.mark.parametrize("same", [True, False])
+def test_folder_of_before_goes_on_where_its_list_is_the_same(repository: Repository, study: Study, same: bool) -> None:
+    cells = repository.select("table1/unimodal")
+    (job,) = make_plan(repository, study, cells, ["t2"], [0])
+    before = study.work / "runs" / f"{job.name}_{job.settings_hash[:8]}"
+    record = {"status": "finished", "data_list": {"hash": study.data_list["hash"] if same else "another"}}
+    write_json(before / "run.json", record)
+    assert (job.output_dir == before, job.is_trained) == (same, same)
+
+
+def test_method_hash_is_the_same_for_all_seeds_modalities_and_folds(repository: Repository, folded: Study) -> None:
+    jobs = make_plan(repository, folded, repository.select("table1/unimodal"), ["t1", "t2"], [0, 1])
+    assert (len(jobs), len({job.method_hash for job in jobs})) == (12, 1)
+    others = make_plan(repository, folded, repository.select("table1/pmkl"), ["t2"], [0])
+    assert jobs[0].method_hash not in [job.method_hash for job in others]

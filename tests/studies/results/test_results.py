@@ -115,3 +115,26 @@ def test_one_cell_and_seed_may_not_come_twice(tmp_path: Path) -> None:
     save_result(tmp_path, result(["table3/full"]))
     with pytest.raises(InputError, match=r"both hold table3/full on t2 with seed 0"):
         read_results(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "refused"), [("a", "b", True), ("a", "a", False), ("a", None, False), (None, None, False)]
+)
+def test_settings_changed_between_two_seeds_are_named(
+    tmp_path: Path, one: str | None, other: str | None, refused: bool
+) -> None:
+    hashes = [{} if method is None else {"method_hash": method} for method in (one, other)]
+    first, second = (save_result(tmp_path, result(["a/b"], seed=seed, **hashes[seed])) for seed in (0, 1))
+    if not refused:
+        assert [each.method_hash for each in read_results(tmp_path)] == [one, other]
+        return
+    with pytest.raises(
+        InputError, match=f"{first.name} and .*{second.name} both hold a/b on t2, with different settings"
+    ):
+        read_results(tmp_path)
+
+
+def test_method_hash_is_text(tmp_path: Path) -> None:
+    save_result(tmp_path, result(["a/b"], method_hash=3))
+    with pytest.raises(InputError, match="expected method_hash to be text, got 3"):
+        read_results(tmp_path)

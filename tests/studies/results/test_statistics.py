@@ -127,3 +127,9 @@ def test_the_detectable_difference_scales_with_the_spread_and_falls_with_the_cas
     assert detectable_difference(1.0, 96) == pytest.approx(detectable_difference(1.0, 24) / 2, rel=0.06)
     assert math.isnan(detectable_difference(1.0, 2))
     assert math.isnan(detectable_difference(paired_test(np.array([0.5]), np.array([0.4])).spread, 24))
+
+
+@pytest.mark.parametrize("cases", [3, 5, 6])
+def test_no_difference_can_be_detected_where_no_outcome_is_significant(cases: int) -> None:
+    possible = bool(stats.wilcoxon(np.arange(1.0, cases + 1)).pvalue < 0.05)
+    assert math.isnan(detectable_difference(1.0, cases)) is not possible
