@@ -13,7 +13,7 @@ from pkdr_monai.files import atomic_write
 from pkdr_monai.studies import read_study
 from pkdr_monai.studies.results import COLUMNS
 from pkdr_monai.studies.statistics import compare
-from pkdr_monai.studies.study import StudyResults
+from pkdr_monai.studies.study_results import StudyResults
 from pkdr_monai.studies.tables import (
     ET_BY_RULE,
     comparison_table,

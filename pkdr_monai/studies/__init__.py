@@ -11,7 +11,8 @@ from pkdr_monai.studies.executors import (
 )
 from pkdr_monai.studies.plan import Job, make_plan
 from pkdr_monai.studies.results import Result, Scores, group_scores, read_results
-from pkdr_monai.studies.study import Study, StudyResults, choose_study, read_study
+from pkdr_monai.studies.study import Study, choose_study
+from pkdr_monai.studies.study_results import StudyResults, read_study
 
 __all__ = [
     "Cell",

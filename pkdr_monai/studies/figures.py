@@ -19,7 +19,7 @@ from pkdr_monai import DISCLAIMER
 from pkdr_monai.files import atomic_write
 from pkdr_monai.studies.results import COLUMNS, Scores
 from pkdr_monai.studies.statistics import PairedTest, paired_test
-from pkdr_monai.studies.study import StudyResults
+from pkdr_monai.studies.study_results import StudyResults
 from pkdr_monai.studies.tables import Table, modality_title
 
 __all__ = [

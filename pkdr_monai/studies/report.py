@@ -17,7 +17,7 @@ from pkdr_monai.files import atomic_write
 from pkdr_monai.studies.figures import cost_name, differences_name, gallery, save_figure, scores_name
 from pkdr_monai.studies.results import Result
 from pkdr_monai.studies.statistics import SIGNIFICANT, Comparison, compare, detectable_difference
-from pkdr_monai.studies.study import StudyResults, read_study
+from pkdr_monai.studies.study_results import StudyResults, read_study
 from pkdr_monai.studies.tables import (
     OTHERS,
     Table,

@@ -15,7 +15,7 @@ from pkdr_monai.files import read_json
 from pkdr_monai.modalities import MODALITIES, SPELLING, parse_modalities
 from pkdr_monai.studies.results import COLUMNS, ET_RULE, Scores
 from pkdr_monai.studies.statistics import Comparison, detectable_difference
-from pkdr_monai.studies.study import StudyResults
+from pkdr_monai.studies.study_results import StudyResults
 
 __all__ = [
     "ET_BY_RULE",
