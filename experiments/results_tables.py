@@ -49,7 +49,7 @@ def filled(text: str) -> str:
 
 def tables(study: StudyResults) -> Iterable[str]:
     """Return, for each choice of modalities, a table of all methods that were run and their tests, or a sentence."""
-    labels = _labels(study)
+    labels = labels_of(study)
     modalities = sorted({modality for _, modality in study.scores}, key=lambda name: (name == "all", name))
     for modality in modalities:
         yield _scores(study, modality, labels)
@@ -81,7 +81,7 @@ def _scores(study: StudyResults, modality: str, labels: dict[str, str]) -> str:
     return markdown_table(*without_empty_columns(header, rows))
 
 
-def _labels(study: StudyResults) -> dict[str, str]:
+def labels_of(study: StudyResults) -> dict[str, str]:
     """Return what each cell that was run is called, in the order of the paper's tables; one training is one row."""
     named: dict[str, str] = {}
     for table in read_tables(TABLES, study.cells).values():
