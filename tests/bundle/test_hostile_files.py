@@ -117,6 +117,9 @@ def test_a_link_among_the_results_is_replaced_and_not_followed(bundle: Bundle, s
     victim.write_text("precious")
     (tmp_path / "out" / "ann").mkdir(parents=True)
     (tmp_path / "out" / "ann" / "ann_seg.nii.gz").symlink_to(victim)
+    refused = predict(image, tmp_path / "out", models=[student])["cases"][0]
+    assert "holds ann_seg.nii.gz, and no prediction wrote that" in refused["error"]
+    (tmp_path / "out" / "ann" / "record.json").write_text('{"status": "unfinished"}')
     record = predict(image, tmp_path / "out", models=[student])
     assert record["status"] == "finished", record
     assert victim.read_text() == "precious"
