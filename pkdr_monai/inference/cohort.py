@@ -28,6 +28,7 @@ from pkdr_monai.inference.results import (
     clear_results,
     finished_record,
     refuse_to_overwrite,
+    remove_mark,
     write_record,
     write_results,
 )
@@ -247,7 +248,11 @@ class CaseRunner:
             probabilities = scan_probabilities(scan, [self._predictor(card) for card in cards], self.settings)
             content: dict[str, Any] = {"models": [card.name for card in cards], "warnings": warnings}
             clear_results(folder)
-            content |= write_results(folder, scan, probabilities, cards, self.settings)
+            try:
+                content |= write_results(folder, scan, probabilities, cards, self.settings)
+            except InputError:
+                remove_mark(folder)
+                raise
         content["seconds"] = round(time.monotonic() - begun, 1)
         write_record(folder / RECORD, {"case": scan.name, "key": key, "inputs": inputs, **content, "note": NOTE})
         self.log(f"{scan.name}: {describe_volumes(content['volumes_ml'])}; {content['seconds']:g} s, in {folder}")

@@ -35,6 +35,7 @@ __all__ = [
     "draw_preview",
     "finished_record",
     "refuse_to_overwrite",
+    "remove_mark",
     "write_record",
     "write_results",
 ]
@@ -225,6 +226,13 @@ def clear_results(folder: Path) -> None:
     write_record(folder / RECORD, {"status": "unfinished", "note": DISCLAIMER})
     for name in record.get("outputs", ()):
         (folder / Path(name).name).unlink(missing_ok=True)
+
+
+def remove_mark(folder: Path) -> None:
+    """Remove a case's folder that holds the mark of :func:`clear_results` alone, since nothing could be written."""
+    if [path.name for path in folder.iterdir()] == [RECORD]:
+        (folder / RECORD).unlink()
+        folder.rmdir()
 
 
 def write_record(path: Path, record: Mapping[str, Any]) -> None:
