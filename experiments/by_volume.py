@@ -26,7 +26,7 @@ from pkdr_monai.errors import InputError
 from pkdr_monai.studies import read_study
 from pkdr_monai.studies.results import COLUMNS, Scores
 from pkdr_monai.studies.statistics import holm
-from pkdr_monai.studies.tables import markdown_table
+from pkdr_monai.studies.tables import markdown_table, p_value
 
 MEAN = COLUMNS.index("mean")
 
@@ -50,10 +50,7 @@ def main(arguments: Sequence[str]) -> int:
     methods = [cell for cell in labels if cell in scores]
     gains = [Gain.of(scores[cell], base, volumes) for cell in methods]
     corrected = holm([gain.p for gain in gains])
-    rows = [
-        [labels[cell], *gain.cells, "< 0.001" if p < 0.001 else f"{p:.3f}"]
-        for cell, gain, p in zip(methods, gains, corrected, strict=True)
-    ]
+    rows = [[labels[cell], *gain.cells, p_value(p)] for cell, gain, p in zip(methods, gains, corrected, strict=True)]
     quartiles = np.percentile([volumes[case] for case in base.cases], [25, 50, 75])
     sys.stdout.write(
         f"{len(base.cases)} test cases, whole tumour of {quartiles[1]:.0f} mL in the median "

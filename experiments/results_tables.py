@@ -11,11 +11,11 @@ import numpy as np
 from experiments.steps import ROOT
 from pkdr_monai.files import atomic_write
 from pkdr_monai.studies import read_study
-from pkdr_monai.studies.results import COLUMNS
 from pkdr_monai.studies.statistics import compare
 from pkdr_monai.studies.study_results import StudyResults
 from pkdr_monai.studies.tables import (
     ET_BY_RULE,
+    TITLES,
     comparison_table,
     et_by_rule,
     markdown_table,
@@ -65,7 +65,7 @@ def tables(study: StudyResults) -> Iterable[str]:
 
 
 def _scores(study: StudyResults, modality: str, labels: dict[str, str]) -> str:
-    header = [modality_title(modality), "seeds", "n", *(name.upper() if name != "mean" else name for name in COLUMNS)]
+    header = [modality_title(modality), "seeds", "n", *TITLES]
     header += ["HD95 in mm, median", ET_BY_RULE]
     rows = []
     for cell, label in labels.items():

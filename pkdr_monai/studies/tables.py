@@ -20,12 +20,14 @@ from pkdr_monai.studies.study_results import StudyResults
 __all__ = [
     "ET_BY_RULE",
     "OTHERS",
+    "TITLES",
     "Table",
     "comparison_table",
     "et_by_rule",
     "folded",
     "markdown_table",
     "modality_title",
+    "p_value",
     "published_table",
     "read_tables",
     "scores_table",
@@ -140,6 +142,8 @@ def _table(path: Path, name: str, content: Any) -> Table:
 
 ENOUGH_SEEDS = 3
 NOTHING = "-"
+TITLES = tuple(name.upper() if name != "mean" else name for name in COLUMNS)
+"""The columns of :data:`~pkdr_monai.studies.results.COLUMNS` as a heading has them."""
 ET_BY_RULE = f"ET, {ET_RULE:g} mm³ rule"
 NOT_RUN = "not run"
 OPTIONAL = 7  # columns before it stay though they are empty
@@ -161,7 +165,7 @@ def markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def without_empty_columns(header: Sequence[str], rows: Sequence[Sequence[str]]) -> tuple[list[str], list[list[str]]]:
-    """Leave out the optional columns, those behind HD95, that have no content in any row.
+    """Leave out the optional columns, those after HD95, that have no content in any row.
 
     Example:
         >>> without_empty_columns([*"abcdefg", "step"], [["1"] * 7 + ["-"]])[0]
@@ -181,7 +185,7 @@ def scores_table(table: Table, modality: str, study: StudyResults) -> str:
 
     Columns without any content, such as the cost where it was not measured, are left out.
     """
-    header = ["method", "seeds", *(name.upper() if name != "mean" else name for name in COLUMNS)]
+    header = ["method", "seeds", *TITLES]
     header += ["HD95 in mm, mean (median)", ET_BY_RULE, "step", "memory", "published, BraTS 2018"]
     rows = [_row(table, cell, label, modality, study) for cell, label in table.rows.items()]
     if modality != "all":
@@ -207,8 +211,8 @@ def comparison_table(comparisons: Sequence[Comparison], labels: Mapping[str, str
                 _region(comparison.column),
                 _points(test.difference),
                 f"{_points(test.low)} to {_points(test.high)}" if known else NOTHING,
-                _p(test.p),
-                _p(comparison.corrected_p),
+                p_value(test.p),
+                p_value(comparison.corrected_p),
                 _ahead(comparison),
                 comparison.verdict,
                 str(comparison.cases),
@@ -294,7 +298,8 @@ def _points(difference: float) -> str:
     return f"{100 * difference:+.2f}"
 
 
-def _p(value: float) -> str:
+def p_value(value: float) -> str:
+    """Return a p-value to three decimals."""
     return "< 0.001" if value < 0.001 else f"{value:.3f}"
 
 
