@@ -3,6 +3,8 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
+# One file of tests at a time on each core, each with one thread: threads that share cores wait for each other.
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses logical --maxprocesses 8 --dist loadfile
 
 .PHONY: help demo demo-training weights test test-heavy test-real consumers lint docs bench bundle clean
 
@@ -35,11 +37,11 @@ weights: $(INSTALLED)
 	$(BIN)/python -m experiments.weights
 
 test: $(INSTALLED)
-	$(BIN)/python -m pytest
+	$(PYTEST)
 
 test-heavy: $(INSTALLED)
 	-$(BIN)/pip install --quiet --disable-pip-version-check --only-binary atheris -c constraints.txt -e '.[fuzz]' # not there for every Python
-	$(BIN)/python -m pytest tests/heavy
+	$(PYTEST) tests/heavy
 
 test-real: $(INSTALLED)
 	$(BIN)/python -m pytest -m real

@@ -27,6 +27,7 @@ __all__ = [
     "read_object",
     "remove_unfinished",
     "write_json",
+    "writing_to",
 ]
 
 UNSUPPORTED = {errno.EPERM, errno.EACCES, errno.EINVAL, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOTTY}
@@ -78,6 +79,29 @@ def atomic_write(path: str | Path, keep: str | Path | None = None) -> Iterator[B
         if isinstance(error, OSError) and error.filename is None:
             error.filename = str(path)  # a full disk does not say which file it has no room for
         raise
+
+
+@contextmanager
+def writing_to(place: str | Path, fix: str = "check the disk and --output") -> Iterator[None]:
+    """Say in one sentence that what the block writes could not be written.
+
+    Args:
+        place: the file or folder that the sentence names.
+        fix: what to do about it.
+
+    Raises:
+        InputError: when the block ends with an ``OSError``.
+
+    Example:
+        >>> with writing_to("results"):
+        ...     raise OSError(28, "No space left on device")
+        Traceback (most recent call last):
+        pkdr_monai.errors.InputError: cannot write to results: No space left on device; check the disk and --output.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise InputError(f"cannot write to {place}: {error.strerror or error}; {fix}.") from error
 
 
 def _where_supported(call: Callable[..., None], *arguments: Any) -> None:

@@ -186,7 +186,7 @@ def _one_sentence(path: Path) -> Iterator[None]:
     try:
         yield
     except UnreadableError as error:
-        raise InputError(f"cannot read {path}: {error.what}. {error.fix[0].upper()}{error.fix[1:]}.") from error
+        raise error.of(path) from error
 
 
 def _modalities(volumes: Sequence[np.ndarray], channels: Sequence[int] | None) -> list[np.ndarray]:

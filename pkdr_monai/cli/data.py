@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from pkdr_monai.arguments import integer, names, switch, triple
 from pkdr_monai.data.splits import fold_file
 from pkdr_monai.errors import InputError
-from pkdr_monai.files import read_json, write_json
+from pkdr_monai.files import read_json, write_json, writing_to
 from pkdr_monai.modalities import MODALITIES, parse_modalities
 from pkdr_monai.terminal import ProgressLine, command, echo
 
@@ -235,7 +235,5 @@ def _write_once(path: Path, content: dict[str, Any], force: bool) -> None:
 
 
 def _write(path: Path, content: dict[str, Any], option: str) -> None:
-    try:
+    with writing_to(path, f"choose another {option}"):
         write_json(path, content)
-    except OSError as error:
-        raise InputError(f"cannot write {path}: {error.strerror or error}. Choose another {option}.") from error

@@ -83,7 +83,7 @@ def _read(case: Case, folder: Path) -> CaseVolumes:
             headers.append(read_header(folder / path, case.geometry))
             voxels[path] = read_voxels(folder / path)
     except UnreadableError as error:
-        raise InputError(f"case {case.name}: {error.what}. {error.fix[0].upper()}{error.fix[1:]}.") from error
+        raise error.of(f"case {case.name}") from error
     if not case.modalities:
         raise InputError(f"case {case.name} has no image. Restore it, or leave the case out with --exclude.")
     images = {

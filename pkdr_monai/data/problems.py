@@ -34,6 +34,10 @@ class UnreadableError(Exception):
         self.what = what
         self.fix = fix
 
+    def of(self, name: str | Path) -> InputError:
+        """Return the error for the person who named the file."""
+        return InputError(f"{name} cannot be read: {self.what}; {self.fix}.")
+
 
 @dataclass(frozen=True)
 class Problem:

@@ -54,7 +54,7 @@ class ScanReader(NibabelReader):
                 return image
             return type(image)(read_voxels(path), affine, image.header)
         except UnreadableError as error:
-            raise InputError(f"{path} cannot be read: {error.what}; {error.fix}.") from error
+            raise error.of(path) from error
 
     def _common_affine(self, path: Path, header: Header) -> np.ndarray:
         if self._first is None:
@@ -78,4 +78,4 @@ class ScanReader(NibabelReader):
         try:
             return read_voxels(Path(filename))
         except UnreadableError as error:
-            raise InputError(f"{filename} cannot be read: {error.what}; {error.fix}.") from error
+            raise error.of(filename) from error

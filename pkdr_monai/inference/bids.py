@@ -10,7 +10,7 @@ from typing import Any
 
 from pkdr_monai import __version__
 from pkdr_monai.errors import InputError
-from pkdr_monai.files import atomic_write, content_hash, read_object, write_json
+from pkdr_monai.files import atomic_write, content_hash, read_object, write_json, writing_to
 from pkdr_monai.inference.statements import NOTE
 from pkdr_monai.regions import TISSUES, scheme_labels
 
@@ -72,15 +72,11 @@ def write_derivative(output: str | Path, cases: Sequence[Mapping[str, Any]]) -> 
     done = [case for case in cases if case["status"] != "failed"]
     _refuse_one_name(done)
     _refuse_other_data_set(folder)
-    try:
+    with writing_to(folder):
         write_json(folder / "dataset_description.json", _description())
         _write(folder / "README", README.format(note=NOTE))
         for case in done:
             _write_case(output, folder, case)
-    except OSError as error:
-        raise InputError(
-            f"cannot write to {folder}: {error.strerror or error}; check the disk and --output."
-        ) from error
     return folder
 
 

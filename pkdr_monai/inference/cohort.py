@@ -18,7 +18,7 @@ import torch.distributed as dist
 
 from pkdr_monai.data.headers import read_once
 from pkdr_monai.errors import InputError, plain_error_in
-from pkdr_monai.files import FolderLock, read_json, write_json
+from pkdr_monai.files import FolderLock, read_json, write_json, writing_to
 from pkdr_monai.inference.backends import Engine, choose_engine
 from pkdr_monai.inference.predictor import Predictor, Settings, load_predictor, scan_probabilities
 from pkdr_monai.inference.results import (
@@ -156,11 +156,9 @@ def _device(device: torch.device | str | None, shard: Shard) -> torch.device:
 
 
 def _require_writable(output: Path) -> None:
-    try:
+    with writing_to(output, "choose another --output"):
         output.mkdir(parents=True, exist_ok=True)
         tempfile.TemporaryFile(dir=output).close()
-    except OSError as error:
-        raise InputError(f"cannot write to {output}: {error.strerror or error}; choose another --output.") from error
 
 
 def _log_summary(log: Callable[[str], None], record: Mapping[str, Any], output: Path) -> None:

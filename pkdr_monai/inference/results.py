@@ -18,7 +18,15 @@ from pkdr_monai import DISCLAIMER, __version__
 from pkdr_monai.data.headers import read_header, read_voxels
 from pkdr_monai.drawing import PLANES, REGION_COLOURS, in_ras, plane
 from pkdr_monai.errors import InputError
-from pkdr_monai.files import atomic_write, content_hash, file_hash, read_object, remove_unfinished, write_json
+from pkdr_monai.files import (
+    atomic_write,
+    content_hash,
+    file_hash,
+    read_object,
+    remove_unfinished,
+    write_json,
+    writing_to,
+)
 from pkdr_monai.inference.nifti import label_on, original_grids, write_like, write_nifti
 from pkdr_monai.inference.postprocessing import binary_regions, entropy, label_map, region_volumes
 from pkdr_monai.inference.predictor import Settings
@@ -78,7 +86,7 @@ def write_results(
     if settings.uncertainty:
         volumetric[f"{scan.name}_uncertainty.nii.gz"] = _channels_last(entropy(probabilities))
     originals = original_grids(source.parent)
-    try:
+    with writing_to(folder):
         for name, volume in volumetric.items():
             write_like(folder / name, volume, source, header.affine)
         for modality, grid in originals.items():
@@ -92,10 +100,6 @@ def write_results(
         if any(card.demonstration for card in cards):
             lines.append("DEMONSTRATION ON SYNTHETIC CASES, NOT FOR PATIENTS")
         draw_preview(folder / "preview.png", image, regions.numpy(), header.affine, lines)
-    except OSError as error:
-        raise InputError(
-            f"cannot write to {folder}: {error.strerror or error}; check the disk and --output."
-        ) from error
     names = [*volumetric, *(f"{scan.name}_seg_on_{modality}.nii.gz" for modality in originals)]
     return {"outputs": [*names, "preview.png"], "volumes_ml": volumes}
 
@@ -241,7 +245,5 @@ def write_record(path: Path, record: Mapping[str, Any]) -> None:
     Raises:
         InputError: when it cannot be written.
     """
-    try:
+    with writing_to(path):
         write_json(path, record)
-    except OSError as error:
-        raise InputError(f"cannot write {path}: {error.strerror or error}; check the disk and --output.") from error

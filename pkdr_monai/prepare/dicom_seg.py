@@ -13,7 +13,7 @@ import torch
 from pkdr_monai import __version__
 from pkdr_monai.data.headers import read_header, read_voxels
 from pkdr_monai.errors import InputError
-from pkdr_monai.files import atomic_write, file_hash
+from pkdr_monai.files import atomic_write, file_hash, writing_to
 from pkdr_monai.prepare.dicom_files import quiet_pydicom, require_extra
 from pkdr_monai.prepare.series import Series
 from pkdr_monai.regions import REGIONS, label_to_regions
@@ -88,11 +88,8 @@ def write_dicom_seg(
             raise InputError(f"highdicom makes no segmentation of {series.title}: {error}.") from error
         content = io.BytesIO()
         segmentation.save_as(content)
-    try:
-        with atomic_write(path) as target:
-            target.write(content.getvalue())
-    except OSError as error:
-        raise InputError(f"cannot write {path}: {error.strerror or error}; check the disk and --output.") from error
+    with writing_to(path), atomic_write(path) as target:
+        target.write(content.getvalue())
 
 
 def _image(pydicom: Any, path: Path) -> Any:

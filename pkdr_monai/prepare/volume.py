@@ -14,6 +14,7 @@ import numpy as np
 from pkdr_monai.data.geometry import voxel_sizes
 from pkdr_monai.data.headers import UnreadableError, read_header, read_voxels
 from pkdr_monai.errors import InputError
+from pkdr_monai.files import writing_to
 from pkdr_monai.inference.nifti import write_nifti
 
 __all__ = [
@@ -58,7 +59,7 @@ def read_volume(path: Path, name: str, channel: int | None = None) -> Volume:
     try:
         header, voxels = read_header(path), read_voxels(path)
     except UnreadableError as error:
-        raise InputError(f"{name} cannot be read: {error.what}; {error.fix}.") from error
+        raise error.of(name) from error
     if channel is not None:
         voxels = voxels[..., channel]
     if voxels.ndim != 3 or min(voxels.shape) < 2:
@@ -75,10 +76,8 @@ def write_volume(path: Path, volume: Volume) -> None:
     Raises:
         InputError: when it cannot be written.
     """
-    try:
+    with writing_to(path):
         write_nifti(path, volume.voxels, volume.affine)
-    except OSError as error:
-        raise InputError(f"cannot write {path}: {error.strerror or error}; check the disk and --output.") from error
 
 
 def require_simpleitk(need: str, otherwise: str) -> ModuleType:

@@ -17,8 +17,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 import pkdr_monai
-from pkdr_monai.errors import InputError
-from pkdr_monai.files import atomic_write
+from pkdr_monai.files import atomic_write, writing_to
 
 __all__ = [
     "ABSENT",
@@ -95,11 +94,8 @@ def write_page(path: str | Path, template: str, scripts: tuple[str, ...], conten
     """
     path = Path(path)
     text = render(template, scripts, content)
-    try:
-        with atomic_write(path) as file:
-            file.write(text.encode(errors="backslashreplace"))
-    except OSError as error:
-        raise InputError(f"cannot write {path}: {error.strerror or error}. Choose another place for it.") from error
+    with writing_to(path, "choose another place for it"), atomic_write(path) as file:
+        file.write(text.encode(errors="backslashreplace"))
     return path
 
 

@@ -98,7 +98,7 @@ def read_scan(
         label = None if case.label is None else read_canonical(folder / case.label, geometry=case.geometry)[0]
         truth = None if label is None else regions_of(label, label_scheme)
     except UnreadableError as error:
-        raise InputError(f"case {case.name} cannot be read: {error.what}; {error.fix}.") from error
+        raise error.of(f"case {case.name}") from error
     scan = Scan(case.name, modality, image, affine, truth, prediction)
     for name, regions in scan.regions.items():
         if regions.shape[1:] != image.shape:
@@ -179,7 +179,7 @@ class Segmentation:
                 return Predicted(regions, affine)
             probabilities, _ = read_canonical(self.probabilities)
         except UnreadableError as error:
-            raise InputError(f"a segmentation of {self.label.parent} cannot be read: {error.what}.") from error
+            raise error.of(f"a segmentation of {self.label.parent}") from error
         return Predicted(regions, affine, _checked(probabilities, regions, self.probabilities))
 
 

@@ -165,7 +165,7 @@ def _header(case: str, what: str, path: Path) -> Header:
     try:
         header = read_header(path)
     except UnreadableError as error:
-        raise _unreadable(case, what, path, error) from error
+        raise error.of(f"case {case}: the {what} {path}") from error
     if len(header.shape) != 3:
         raise InputError(
             f"case {case}: the {what} {path} has the shape {describe_shape(header.shape)}, expected one label map, "
@@ -188,14 +188,10 @@ def _regions(case: str, what: str, path: Path, label_scheme: str) -> tuple[np.nd
         label, affine = read_canonical(path)
         return regions_of(label, label_scheme), affine
     except UnreadableError as error:
-        raise _unreadable(case, what, path, error) from error
+        raise error.of(f"case {case}: the {what} {path}") from error
     except InputError as error:
         option = "--truth_scheme" if what == "truth" else "--label_scheme"
         raise InputError(f"case {case}: the {what} {path}: {error} The option is {option}.") from error
-
-
-def _unreadable(case: str, what: str, path: Path, error: UnreadableError) -> InputError:
-    return InputError(f"case {case}: the {what} {path} cannot be read: {error.what}; {error.fix}.")
 
 
 @dataclass(frozen=True)

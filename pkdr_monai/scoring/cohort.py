@@ -14,7 +14,7 @@ import numpy as np
 from pkdr_monai import DISCLAIMER, __version__
 from pkdr_monai.data.names import output_key
 from pkdr_monai.errors import InputError, some
-from pkdr_monai.files import atomic_write, file_hash, write_json
+from pkdr_monai.files import atomic_write, file_hash, write_json, writing_to
 from pkdr_monai.regions import SHOWN, check_et_rule, scheme_labels
 from pkdr_monai.scoring.case import LESION_VOLUME, LesionRule, check_grids, columns, score_case
 from pkdr_monai.scoring.label_maps import find_predictions, find_truths
@@ -143,14 +143,10 @@ def write_scores(scored: Scored, folder: str | Path) -> tuple[Path, Path]:
     writer.writerow(["case", *names])
     writer.writerows([case, *(scores[name] for name in names)] for case, scores in scored.cases.items())
     rows, whole = Path(folder) / "scores.csv", Path(folder) / "scores.json"
-    try:
+    with writing_to(folder):
         with atomic_write(rows) as file:
             file.write(text.getvalue().encode())
         write_json(whole, _record(scored))
-    except OSError as error:
-        raise InputError(
-            f"cannot write to {folder}: {error.strerror or error}; check the disk and --output."
-        ) from error
     return rows, whole
 
 

@@ -132,12 +132,12 @@ def test_check_writes_page_and_fingerprint_of_the_sound_cases(
 
 def test_fingerprint_that_cannot_be_written_is_one_sentence(dataset: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert exit_code("data", "check", dataset, "--fingerprint", dataset / "001/001_t1.nii.gz/f.json") == 2
-    assert capsys.readouterr().err.endswith("Choose another --fingerprint.\n")
+    assert capsys.readouterr().err.endswith("choose another --fingerprint.\n")
 
 
 def test_page_that_cannot_be_written_is_one_sentence(dataset: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert exit_code("data", "check", dataset, "--report", dataset / "001/001_t1.nii.gz/page.html") == 2
-    assert capsys.readouterr().err.endswith("Choose another place for it.\n")
+    assert capsys.readouterr().err.endswith("choose another place for it.\n")
 
 
 def test_folds_are_written_beside_each_other(dataset: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

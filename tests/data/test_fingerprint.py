@@ -75,5 +75,5 @@ def test_onlooker_sees_every_case_once(dataset: Path) -> None:
 
 def test_broken_file_is_one_sentence(dataset: Path) -> None:
     (dataset / "001/001_t1.nii.gz").write_bytes(b"")
-    with pytest.raises(InputError, match=r"case 001: the file is empty\. Copy or download it again\."):
+    with pytest.raises(InputError, match=r"case 001 cannot be read: the file is empty; copy or download it again\."):
         _measured(dataset)

@@ -48,7 +48,7 @@ def test_template_that_names_what_is_not_given_is_an_error() -> None:
 def test_place_that_cannot_be_written_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("pkdr_monai.reporting.page.render", lambda *_: "")
     (tmp_path / "file").touch()
-    with pytest.raises(InputError, match=r"cannot write .*page\.html: .* Choose another place"):
+    with pytest.raises(InputError, match=r"cannot write .*page\.html: .* choose another place"):
         write_page(tmp_path / "file" / "page.html", "report.html.j2", (), {})
 
 
