@@ -20,31 +20,31 @@ from pkdr_monai.data.entries import entry_of
 from pkdr_monai.metrics import region_dice, region_hd95
 from pkdr_monai.networks import load_model
 from pkdr_monai.regions import REGIONS, nested_regions
-from pkdr_monai.reporting.scans import Predicted, Scan, canonical
+from pkdr_monai.reporting.volumes import CaseVolumes, Predicted, canonical
 from pkdr_monai.runs.models import read_model
 from pkdr_monai.workflow import find_configs
 
 __all__ = ["BINS", "Calibration", "Recompute", "Reliability", "dice", "hd95"]
 
 
-def dice(scan: Scan) -> tuple[float, ...]:
+def dice(scan: CaseVolumes) -> tuple[float, ...]:
     """Return the Dice of TC, WT and ET, 1 where truth and prediction are both empty.
 
     Args:
         scan: a case with truth and prediction.
 
     Example:
-        >>> from pkdr_monai.reporting.scans import Predicted
+        >>> from pkdr_monai.reporting.volumes import Predicted
         >>> truth = np.zeros((3, 8, 8, 8), bool)
         >>> truth[:, 2:6, 2:6, 2:6] = True
-        >>> scan = Scan("a", "t2", truth[0] * 1.0, np.eye(4), truth, Predicted(truth, np.eye(4)))
+        >>> scan = CaseVolumes("a", "t2", truth[0] * 1.0, np.eye(4), truth, Predicted(truth, np.eye(4)))
         >>> dice(scan), hd95(scan)
         ((1.0, 1.0, 1.0), (0.0, 0.0, 0.0))
     """
     return tuple(region_dice(*_regions(scan)))
 
 
-def hd95(scan: Scan) -> tuple[float, ...]:
+def hd95(scan: CaseVolumes) -> tuple[float, ...]:
     """Return the HD95 of TC, WT and ET in mm, as :class:`~pkdr_monai.metrics.HD95Metric` scores empty regions.
 
     Args:
@@ -53,7 +53,7 @@ def hd95(scan: Scan) -> tuple[float, ...]:
     return tuple(region_hd95(*_regions(scan), np.linalg.norm(scan.affine[:3, :3], axis=0).tolist()))
 
 
-def _regions(scan: Scan) -> tuple[torch.Tensor, torch.Tensor]:
+def _regions(scan: CaseVolumes) -> tuple[torch.Tensor, torch.Tensor]:
     """Return prediction and truth, ``(3, X, Y, Z)`` each."""
     if scan.truth is None or scan.prediction is None:
         raise ValueError(f"case {scan.case} has no truth or no prediction: there is nothing to measure.")
@@ -88,11 +88,12 @@ class Calibration:
     would make every network look well calibrated.
 
     Example:
-        >>> from pkdr_monai.reporting.scans import Predicted
+        >>> from pkdr_monai.reporting.volumes import Predicted
         >>> half = np.full((3, 2, 1, 1), 0.5, np.float32)
         >>> truth = np.array([True, False] * 3).reshape(3, 2, 1, 1)
         >>> calibration = Calibration()
-        >>> calibration.add(Scan("a", "t2", np.ones((2, 1, 1)), np.eye(4), truth, Predicted(truth, np.eye(4), half)))
+        >>> found = Predicted(truth, np.eye(4), half)
+        >>> calibration.add(CaseVolumes("a", "t2", np.ones((2, 1, 1)), np.eye(4), truth, found))
         >>> calibration.regions()["wt"].error
         0.0
     """
@@ -101,7 +102,7 @@ class Calibration:
         self.cases: list[str] = []
         self._sums = np.zeros((3, len(REGIONS), BINS))  # of probability, of truth, of voxels
 
-    def add(self, scan: Scan) -> None:
+    def add(self, scan: CaseVolumes) -> None:
         """Add a case; one without truth or probabilities is passed over."""
         if scan.truth is None or scan.prediction is None or scan.prediction.probabilities is None:
             return

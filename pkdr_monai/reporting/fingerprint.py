@@ -15,7 +15,7 @@ from pkdr_monai.data.problems import Problem
 from pkdr_monai.regions import REGIONS, scheme_labels
 from pkdr_monai.reporting.gallery import thumbnail
 from pkdr_monai.reporting.page import ABSENT, Cell, Table, number_cell, write_page
-from pkdr_monai.reporting.scans import canonical
+from pkdr_monai.reporting.volumes import canonical
 
 __all__ = ["Thumbnails", "write_fingerprint_page"]
 

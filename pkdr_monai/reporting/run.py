@@ -13,7 +13,7 @@ import numpy as np
 from pkdr_monai.errors import InputError
 from pkdr_monai.files import file_hash, read_object
 from pkdr_monai.regions import REGIONS
-from pkdr_monai.reporting.scans import Segmentation, case_of_file, find_segmentations
+from pkdr_monai.reporting.volumes import Segmentation, case_of_file, find_segmentations
 from pkdr_monai.runs.tables import METRIC_FILES, read_history, read_table
 
 __all__ = [

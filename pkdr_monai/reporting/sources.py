@@ -14,7 +14,7 @@ from pkdr_monai.errors import InputError
 from pkdr_monai.modalities import MODALITIES
 from pkdr_monai.regions import scheme_labels
 from pkdr_monai.reporting.run import Run
-from pkdr_monai.reporting.scans import Predicted, Scan, Segmentation, find_segmentations, read_scan
+from pkdr_monai.reporting.volumes import CaseVolumes, Predicted, Segmentation, find_segmentations, read_volumes
 
 __all__ = ["Sources", "open_sources"]
 
@@ -48,7 +48,7 @@ class Sources:
                 hint = f" Did you mean {near[0]!r}?" if near else ""
                 raise InputError(f"{self.cohort.folder} has no case {name!r}.{hint}")
 
-    def scan(self, name: str) -> Scan:
+    def scan(self, name: str) -> CaseVolumes:
         """Return a case with all that is known of it.
 
         Raises:
@@ -56,7 +56,7 @@ class Sources:
         """
         self.require([name])
         case = self.cases[name]
-        return read_scan(case, self.cohort.folder, self.cohort.label_scheme, self.modalities, self._predict(case))
+        return read_volumes(case, self.cohort.folder, self.cohort.label_scheme, self.modalities, self._predict(case))
 
 
 def open_sources(

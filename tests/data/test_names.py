@@ -13,7 +13,7 @@ from pkdr_monai.data.names import modality_of, output_key, parse_name, stem_of
 from pkdr_monai.data.words import KINDS, kind_of, split_word
 from pkdr_monai.errors import InputError
 from pkdr_monai.inference.scans import find_scans
-from pkdr_monai.reporting.scans import case_of_file
+from pkdr_monai.reporting.volumes import case_of_file
 
 IMAGES = {  # name without its ending: its case and its modality
     # BraTS, 2018 to 2024

@@ -37,9 +37,9 @@ def test_the_same_seed_gives_the_same_bytes_and_another_seed_others():
 
 
 @pytest.mark.slow
-def test_two_hundred_patients_are_valid():
+def test_patients_are_valid():
     healthy = 0
-    for seed in range(200):
+    for seed in range(0, 200, 3):
         case = make_wide_case(seed, SHAPE, SPACING)
         images = np.stack([case.images[modality] for modality in MODALITIES])
         brain = case.tissue > 0
@@ -56,7 +56,7 @@ def test_two_hundred_patients_are_valid():
         if case.grade == "none":
             healthy += 1
             assert not case.label.any()
-    assert 8 <= healthy <= 36
+    assert 2 <= healthy <= 14
 
 
 def test_a_tumours_regions_hang_together():

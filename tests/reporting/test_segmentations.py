@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from pkdr_monai.errors import InputError
-from pkdr_monai.reporting.scans import find_segmentations
+from pkdr_monai.reporting.volumes import find_segmentations
 from tests.conftest import SHAPE, save
 
 

@@ -18,14 +18,14 @@ from pkdr_monai.errors import InputError
 from pkdr_monai.regions import REGIONS, label_to_regions, whole_labels
 
 __all__ = [
+    "CaseVolumes",
     "Predicted",
-    "Scan",
     "Segmentation",
     "canonical",
     "case_of_file",
     "find_segmentations",
     "read_canonical",
-    "read_scan",
+    "read_volumes",
     "regions_of",
 ]
 
@@ -48,7 +48,7 @@ class Predicted:
 
 
 @dataclass(frozen=True)
-class Scan:
+class CaseVolumes:
     """What is known of one case; every volume is oriented to RAS.
 
     Args:
@@ -74,9 +74,9 @@ class Scan:
         return regions if self.prediction is None else {**regions, "prediction": self.prediction.regions}
 
 
-def read_scan(
+def read_volumes(
     case: Case, folder: Path, label_scheme: str, modalities: tuple[str, ...], prediction: Predicted | None
-) -> Scan:
+) -> CaseVolumes:
     """Read one of a case's images and its label, and lay a prediction over them.
 
     Args:
@@ -99,7 +99,7 @@ def read_scan(
         truth = None if label is None else regions_of(label, label_scheme)
     except UnreadableError as error:
         raise error.of(f"case {case.name}") from error
-    scan = Scan(case.name, modality, image, affine, truth, prediction)
+    scan = CaseVolumes(case.name, modality, image, affine, truth, prediction)
     for name, regions in scan.regions.items():
         if regions.shape[1:] != image.shape:
             raise InputError(

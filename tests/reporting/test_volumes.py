@@ -10,7 +10,7 @@ import pytest
 from pkdr_monai.data.cases import Case
 from pkdr_monai.data.layouts import find_cases
 from pkdr_monai.errors import InputError
-from pkdr_monai.reporting.scans import Predicted, Scan, canonical, read_scan
+from pkdr_monai.reporting.volumes import CaseVolumes, Predicted, canonical, read_volumes
 from tests.conftest import AFFINE, SHAPE
 
 
@@ -19,7 +19,7 @@ def _case(cohort: Path) -> Case:
 
 
 def test_tumour_is_shown_in_flair_unless_the_network_does_not_see_it(cohort: Path) -> None:
-    shown = [read_scan(_case(cohort), cohort, "brats2018", seen, None) for seen in (("t1", "t2", "flair"), ("t1",))]
+    shown = [read_volumes(_case(cohort), cohort, "brats2018", seen, None) for seen in (("t1", "t2", "flair"), ("t1",))]
     assert [scan.modality for scan in shown] == ["flair", "t1"]
     assert shown[0].truth is not None
     assert shown[0].image.shape == shown[0].truth.shape[1:] == SHAPE
@@ -35,9 +35,9 @@ def test_every_volume_is_turned_as_nibabel_turns_it() -> None:
     np.testing.assert_array_equal(canonical(np.stack([voxels, 2 * voxels], -1), affine)[0][..., 1], 2 * turned)
 
 
-def test_regions_of_a_scan_are_those_that_are_there(scan: Scan) -> None:
+def test_regions_of_a_scan_are_those_that_are_there(scan: CaseVolumes) -> None:
     assert list(scan.regions) == ["truth", "prediction"]
-    assert Scan("a", "t2", scan.image, AFFINE).regions == {}
+    assert CaseVolumes("a", "t2", scan.image, AFFINE).regions == {}
 
 
 @pytest.mark.parametrize(
@@ -49,7 +49,7 @@ def test_prediction_on_another_grid_is_refused(
 ) -> None:
     prediction = Predicted(np.zeros((3, *shape), bool), affine)
     with pytest.raises(InputError, match=complaint):
-        read_scan(_case(cohort), cohort, "brats2018", ("t2",), prediction)
+        read_volumes(_case(cohort), cohort, "brats2018", ("t2",), prediction)
 
 
 def test_a_scan_is_placed_by_the_geometry_that_its_case_chose(cohort: Path) -> None:
@@ -61,8 +61,8 @@ def test_a_scan_is_placed_by_the_geometry_that_its_case_chose(cohort: Path) -> N
         contradicting.header["qform_code"] = 0
         nib.save(contradicting, cohort / path)
     with pytest.raises(InputError, match="states two geometries"):
-        read_scan(case, cohort, "brats2018", ("t2",), None)
-    chosen = read_scan(replace(case, geometry="sform"), cohort, "brats2018", ("t2",), None)
+        read_volumes(case, cohort, "brats2018", ("t2",), None)
+    chosen = read_volumes(replace(case, geometry="sform"), cohort, "brats2018", ("t2",), None)
     np.testing.assert_allclose(np.linalg.norm(chosen.affine[:3, :3], axis=0), np.diag(AFFINE)[:3])
 
 
@@ -70,4 +70,4 @@ def test_broken_image_is_one_sentence(cohort: Path) -> None:
     case = _case(cohort)
     (cohort / case.modalities["t2"]).write_bytes(b"")
     with pytest.raises(InputError, match="case a cannot be read: the file is empty"):
-        read_scan(case, cohort, "brats2018", ("t2",), None)
+        read_volumes(case, cohort, "brats2018", ("t2",), None)
