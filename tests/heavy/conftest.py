@@ -63,6 +63,19 @@ def bounded(examples: int) -> settings:
     )
 
 
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Hand the counts of a worker process to the one that prints."""
+    if hasattr(session.config, "workeroutput"):
+        session.config.workeroutput["inputs"] = {target: dict(counts) for target, counts in COUNTED.counts.items()}
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    """Add the counts of a worker process."""
+    for target, counts in getattr(node, "workeroutput", {}).get("inputs", {}).items():
+        COUNTED.counts.setdefault(target, Counter()).update(counts)
+
+
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Print how many inputs there were, and what became of them."""
     for target, counts in COUNTED.counts.items():
