@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ import pkdr_monai
 from pkdr_monai.errors import InputError
 from pkdr_monai.files import content_hash, read_object, write_json
 from pkdr_monai.losses.patch_selection import LARGEST_PATCH
+from pkdr_monai.networks.blocks import STRIDE
 from pkdr_monai.runs.model_card import Evaluation, ModelCard, card_path, data_source
 from pkdr_monai.runs.record import environment, now
 from pkdr_monai.runs.tables import read_history, write_history
@@ -103,7 +104,8 @@ class History:
 class RunRecord:
     """Write what determines a run, and how it went, into ``run.json``.
 
-    At the start it warns of settings that make another method of it: patches of over 40 mm, where the paper has 16.
+    At the start it warns of settings that make another method of it, patches of over 40 mm, where the paper has 16; and
+    of crops that the network would pad.
 
     The file is there from the first second, with ``"status": "running"``; it ends as ``"finished"``, ``"failed"`` or
     ``"interrupted"``. A run found as ``"running"`` without a process was killed.
@@ -161,6 +163,7 @@ class RunRecord:
         if engine.state.epoch > 1:
             self._refuse_other_settings()
         _warn_of_large_patches(self.settings.get("loss"), self.settings.get("spacing"))
+        _warn_of_padded_crops(self.settings.get("roi_size", ()))
         self.record["started"] = now()
         self.record["first_epoch"] = engine.state.epoch
         self.record["max_epochs"] = engine.state.max_epochs
@@ -213,6 +216,17 @@ class RunRecord:
             with contextlib.suppress(OSError):  # on a full disk, that is the error to pass on
                 write_json(self.path, self.record)
         raise error
+
+
+def _warn_of_padded_crops(roi_size: Sequence[int]) -> None:
+    """Warn where the zeros that fill up a crop would go into the statistics of the norms."""
+    padded = [str(side) for side in roi_size if side % STRIDE]
+    if padded:
+        logging.getLogger("pkdr_monai").warning(
+            f"roi_size has sides of {', '.join(padded)} voxels, which {STRIDE} does not divide: the network fills them "
+            "up with zeros, batch norm learns the statistics of crops with those zeros, and whole scans, which hardly "
+            f"have any, are segmented far worse. Choose multiples of {STRIDE}."
+        )
 
 
 def _warn_of_large_patches(loss: Any, spacing: Any) -> None:

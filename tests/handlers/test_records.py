@@ -155,6 +155,17 @@ def test_patches_of_over_40_mm_are_warned_of(
     assert ("48 mm wide here; the paper's are 16 mm" in caplog.text) is warned
 
 
+@pytest.mark.parametrize(("roi_size", "named"), [([128, 128, 96], ""), ([32, 40, 24], "sides of 40, 24 voxels")])
+def test_crops_that_would_be_padded_are_warned_of(
+    make_run, tmp_path: Path, caplog: pytest.LogCaptureFixture, roi_size: list[int], named: str
+) -> None:
+    run = make_run()
+    _record(run, tmp_path / "run.json", roi_size=roi_size).attach(run.trainer)
+    run.go(1)
+    assert ("which 16 does not divide" in caplog.text) is bool(named)
+    assert named in caplog.text
+
+
 def _rows(path: Path) -> list[dict[str, str]]:
     with path.open(newline="") as file:
         return list(csv.DictReader(file))
