@@ -23,7 +23,7 @@ from .test_command_line import command, run
 
 pytestmark = [pytest.mark.real, pytest.mark.slow]
 
-TWO_EPOCHS = {"max_epochs": 2, "val_interval": 2, "init_filters": 4, "batch_size": 2, "num_workers": 0}
+SIX_EPOCHS = {"max_epochs": 6, "val_interval": 6, "init_filters": 4, "batch_size": 2, "num_workers": 0}
 COARSE = {"spacing": "[2.0,2.0,2.0]", "roi_size": "[64,64,64]"}
 
 
@@ -67,7 +67,7 @@ def test_every_layout_loads_into_one_order_and_orientation(real_data: Path, tmp_
 def test_teacher_and_student_train_on_real_crops_and_the_student_segments(
     real_data: Path, data_list: Path, tmp_path: Path
 ) -> None:
-    common = {"dataset_dir": real_data / "brats2018", "data_list_file": data_list, **TWO_EPOCHS, **COARSE}
+    common = {"dataset_dir": real_data / "brats2018", "data_list_file": data_list, **SIX_EPOCHS, **COARSE}
     teacher, student = tmp_path / "teacher", tmp_path / "student"
     for configs, options in (
         ([TRAIN, TEACHER], {"output_dir": teacher}),
@@ -77,13 +77,13 @@ def test_teacher_and_student_train_on_real_crops_and_the_student_segments(
         assert result.returncode == 0, result.stdout + result.stderr
         with (options["output_dir"] / "history.csv").open() as file:
             losses = [float(row["loss"]) for row in csv.DictReader(file)]
-        assert losses[1] < losses[0]
+        assert losses[-1] < losses[0]
         assert json.loads((options["output_dir"] / "run.json").read_text())["status"] == "finished"
 
     volume = Path(inference_items(real_data / "brats2018", ("t2",))[0]["image"][0])
     options = {
         **{"dataset_dir": volume, "ckpt_dir": student / "models", "output_dir": tmp_path / "output"},
-        **{"init_filters": TWO_EPOCHS["init_filters"], **COARSE},
+        **{"init_filters": SIX_EPOCHS["init_filters"], **COARSE},
     }
     result = run(command("evaluating", [CONFIGS / "inference.json"], options))
     assert result.returncode == 0, result.stdout + result.stderr
