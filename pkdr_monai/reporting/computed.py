@@ -20,14 +20,14 @@ from pkdr_monai.data.entries import entry_of
 from pkdr_monai.metrics import region_dice, region_hd95
 from pkdr_monai.networks import load_model
 from pkdr_monai.regions import REGIONS, nested_regions
-from pkdr_monai.reporting.volumes import CaseVolumes, Predicted, canonical
+from pkdr_monai.reporting.volumes import Predicted, ShownCase, canonical
 from pkdr_monai.runs.models import read_model
 from pkdr_monai.workflow import find_configs
 
 __all__ = ["BINS", "Calibration", "Recompute", "Reliability", "dice", "hd95"]
 
 
-def dice(scan: CaseVolumes) -> tuple[float, ...]:
+def dice(scan: ShownCase) -> tuple[float, ...]:
     """Return the Dice of TC, WT and ET, 1 where truth and prediction are both empty.
 
     Args:
@@ -37,14 +37,14 @@ def dice(scan: CaseVolumes) -> tuple[float, ...]:
         >>> from pkdr_monai.reporting.volumes import Predicted
         >>> truth = np.zeros((3, 8, 8, 8), bool)
         >>> truth[:, 2:6, 2:6, 2:6] = True
-        >>> scan = CaseVolumes("a", "t2", truth[0] * 1.0, np.eye(4), truth, Predicted(truth, np.eye(4)))
+        >>> scan = ShownCase("a", "t2", truth[0] * 1.0, np.eye(4), truth, Predicted(truth, np.eye(4)))
         >>> dice(scan), hd95(scan)
         ((1.0, 1.0, 1.0), (0.0, 0.0, 0.0))
     """
     return tuple(region_dice(*_regions(scan)))
 
 
-def hd95(scan: CaseVolumes) -> tuple[float, ...]:
+def hd95(scan: ShownCase) -> tuple[float, ...]:
     """Return the HD95 of TC, WT and ET in mm, as :class:`~pkdr_monai.metrics.HD95Metric` scores empty regions.
 
     Args:
@@ -53,7 +53,7 @@ def hd95(scan: CaseVolumes) -> tuple[float, ...]:
     return tuple(region_hd95(*_regions(scan), np.linalg.norm(scan.affine[:3, :3], axis=0).tolist()))
 
 
-def _regions(scan: CaseVolumes) -> tuple[torch.Tensor, torch.Tensor]:
+def _regions(scan: ShownCase) -> tuple[torch.Tensor, torch.Tensor]:
     """Return prediction and truth, ``(3, X, Y, Z)`` each."""
     if scan.truth is None or scan.prediction is None:
         raise ValueError(f"case {scan.case} has no truth or no prediction: there is nothing to measure.")
@@ -93,7 +93,7 @@ class Calibration:
         >>> truth = np.array([True, False] * 3).reshape(3, 2, 1, 1)
         >>> calibration = Calibration()
         >>> found = Predicted(truth, np.eye(4), half)
-        >>> calibration.add(CaseVolumes("a", "t2", np.ones((2, 1, 1)), np.eye(4), truth, found))
+        >>> calibration.add(ShownCase("a", "t2", np.ones((2, 1, 1)), np.eye(4), truth, found))
         >>> calibration.regions()["wt"].error
         0.0
     """
@@ -102,7 +102,7 @@ class Calibration:
         self.cases: list[str] = []
         self._sums = np.zeros((3, len(REGIONS), BINS))  # of probability, of truth, of voxels
 
-    def add(self, scan: CaseVolumes) -> None:
+    def add(self, scan: ShownCase) -> None:
         """Add a case; one without truth or probabilities is passed over."""
         if scan.truth is None or scan.prediction is None or scan.prediction.probabilities is None:
             return

@@ -23,7 +23,7 @@ from pkdr_monai.regions import REGIONS, SHOWN
 from pkdr_monai.reporting.figures import data_uri
 from pkdr_monai.reporting.run import METRICS
 from pkdr_monai.reporting.sources import Sources
-from pkdr_monai.reporting.volumes import CaseVolumes, Segmentation
+from pkdr_monai.reporting.volumes import Segmentation, ShownCase
 
 if TYPE_CHECKING:
     from pkdr_monai.reporting.computed import Calibration
@@ -52,7 +52,7 @@ MARGIN = 2  # voxels around the brain
 BRIGHTEST = 99.5  # percentile of the brain that becomes white
 
 
-def overlay(scan: CaseVolumes) -> str:
+def overlay(scan: ShownCase) -> str:
     """Draw truth and prediction over three planes, a row each, as a PNG in a ``data:`` link.
 
     The planes pass where the true tumour is largest, or the predicted one where there is no truth.
@@ -219,7 +219,7 @@ def measure_all(
     return scores, notes
 
 
-def _scan(name: str, sources: Sources, wanted: str, notes: list[str]) -> CaseVolumes | None:
+def _scan(name: str, sources: Sources, wanted: str, notes: list[str]) -> ShownCase | None:
     """Return a case, or ``None`` after noting what the report lacks without it."""
     try:
         return sources.scan(name)
@@ -228,7 +228,7 @@ def _scan(name: str, sources: Sources, wanted: str, notes: list[str]) -> CaseVol
         return None
 
 
-def _caption(scan: CaseVolumes) -> str:
+def _caption(scan: ShownCase) -> str:
     if scan.prediction is None:
         return f"{scan.modality}; no prediction is at hand."
     if scan.truth is None:
@@ -240,7 +240,7 @@ def _caption(scan: CaseVolumes) -> str:
     return f"{scan.modality}; Dice of the prediction shown: {scores}."
 
 
-def _described(scan: CaseVolumes) -> str:
+def _described(scan: ShownCase) -> str:
     outlines = f" with outlines of {' and '.join(scan.regions)}" if scan.regions else ""
     return f"Sagittal, coronal and axial slice of {scan.case} ({scan.modality}){outlines}."
 
@@ -267,7 +267,7 @@ class ViewerCase:
         return sum(len(volume) for volume in self.volumes.values())
 
 
-def viewer_case(scan: CaseVolumes) -> ViewerCase:
+def viewer_case(scan: ShownCase) -> ViewerCase:
     """Make a case small enough for a page.
 
     Args:
@@ -299,7 +299,7 @@ def centre_of(mask: np.ndarray) -> tuple[int, int, int]:
     return x, y, z
 
 
-def brain_box(scan: CaseVolumes) -> tuple[slice, ...]:
+def brain_box(scan: ShownCase) -> tuple[slice, ...]:
     """Return the box around all that is not 0 in a case's image or regions, with a small margin."""
     shown = scan.image != 0
     for regions in scan.regions.values():

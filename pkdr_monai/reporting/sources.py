@@ -14,7 +14,7 @@ from pkdr_monai.errors import InputError
 from pkdr_monai.modalities import MODALITIES
 from pkdr_monai.regions import scheme_labels
 from pkdr_monai.reporting.run import Run
-from pkdr_monai.reporting.volumes import CaseVolumes, Predicted, Segmentation, find_segmentations, read_volumes
+from pkdr_monai.reporting.volumes import Predicted, Segmentation, ShownCase, find_segmentations, read_volumes
 
 __all__ = ["Sources", "open_sources"]
 
@@ -48,7 +48,7 @@ class Sources:
                 hint = f" Did you mean {near[0]!r}?" if near else ""
                 raise InputError(f"{self.cohort.folder} has no case {name!r}.{hint}")
 
-    def scan(self, name: str) -> CaseVolumes:
+    def scan(self, name: str) -> ShownCase:
         """Return a case with all that is known of it.
 
         Raises:

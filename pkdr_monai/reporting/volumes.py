@@ -18,9 +18,9 @@ from pkdr_monai.errors import InputError
 from pkdr_monai.regions import REGIONS, label_to_regions, whole_labels
 
 __all__ = [
-    "CaseVolumes",
     "Predicted",
     "Segmentation",
+    "ShownCase",
     "canonical",
     "case_of_file",
     "find_segmentations",
@@ -48,7 +48,7 @@ class Predicted:
 
 
 @dataclass(frozen=True)
-class CaseVolumes:
+class ShownCase:
     """What is known of one case; every volume is oriented to RAS.
 
     Args:
@@ -76,7 +76,7 @@ class CaseVolumes:
 
 def read_volumes(
     case: Case, folder: Path, label_scheme: str, modalities: tuple[str, ...], prediction: Predicted | None
-) -> CaseVolumes:
+) -> ShownCase:
     """Read one of a case's images and its label, and lay a prediction over them.
 
     Args:
@@ -99,7 +99,7 @@ def read_volumes(
         truth = None if label is None else regions_of(label, label_scheme)
     except UnreadableError as error:
         raise error.of(f"case {case.name}") from error
-    scan = CaseVolumes(case.name, modality, image, affine, truth, prediction)
+    scan = ShownCase(case.name, modality, image, affine, truth, prediction)
     for name, regions in scan.regions.items():
         if regions.shape[1:] != image.shape:
             raise InputError(

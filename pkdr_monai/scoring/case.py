@@ -14,7 +14,7 @@ from pkdr_monai.data.headers import Header, UnreadableError, describe_shape, rea
 from pkdr_monai.errors import InputError
 from pkdr_monai.regions import REGIONS, SHOWN, small_et_to_necrosis
 from pkdr_monai.reporting.computed import dice, hd95
-from pkdr_monai.reporting.volumes import CaseVolumes, Predicted, read_canonical, regions_of
+from pkdr_monai.reporting.volumes import Predicted, ShownCase, read_canonical, regions_of
 
 __all__ = [
     "COLUMNS",
@@ -135,7 +135,7 @@ def score_case(
     """
     found, _ = _regions(case, "prediction", prediction, label_scheme)
     true, affine = _regions(case, "truth", truth, truth_scheme)
-    scan = CaseVolumes(case, "label", true[1], affine, true, Predicted(found, affine))
+    scan = ShownCase(case, "label", true[1], affine, true, Predicted(found, affine))
     scores: dict[str, float] = {}
     for metric, values in (("dice", dice(scan)), ("hd95", hd95(scan))):
         by_region = dict(zip(REGIONS, values, strict=True))

@@ -14,7 +14,7 @@ import torch
 from torch import nn
 
 from pkdr_monai.networks import PatchVNet, describe_network
-from pkdr_monai.reporting.volumes import CaseVolumes, Predicted
+from pkdr_monai.reporting.volumes import Predicted, ShownCase
 from pkdr_monai.runs.model_card import ModelCard
 from tests.conftest import AFFINE, BROWSERS, save, volumes
 
@@ -86,7 +86,7 @@ def cohort(write_case: Callable[..., Path]) -> Path:
 
 
 @pytest.fixture
-def scan() -> CaseVolumes:
+def scan() -> ShownCase:
     """A case with its truth, and a prediction that misses the enhancing tumour."""
     content = volumes()
     label = content["seg"]
@@ -95,7 +95,7 @@ def scan() -> CaseVolumes:
     found[2] = False
     probabilities = np.where(found, 0.8, 0.1).astype(np.float32)
     image = content["t2"].astype(np.float32)
-    return CaseVolumes("a", "t2", image, AFFINE, truth, Predicted(found, AFFINE, probabilities))
+    return ShownCase("a", "t2", image, AFFINE, truth, Predicted(found, AFFINE, probabilities))
 
 
 @pytest.fixture(scope="session")

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from pkdr_monai.reporting.computed import BINS, Calibration
-from pkdr_monai.reporting.volumes import CaseVolumes, Predicted
+from pkdr_monai.reporting.volumes import Predicted, ShownCase
 from tests.conftest import AFFINE
 
 
@@ -23,9 +23,9 @@ def _plain(probabilities: np.ndarray, truth: np.ndarray) -> tuple[list[float], f
     return frequency, error / len(probabilities)
 
 
-def _scan(name: str, probabilities: np.ndarray, truth: np.ndarray) -> CaseVolumes:
+def _scan(name: str, probabilities: np.ndarray, truth: np.ndarray) -> ShownCase:
     image = np.ones(truth.shape[1:])
-    return CaseVolumes(name, "t2", image, AFFINE, truth, Predicted(truth, AFFINE, probabilities))
+    return ShownCase(name, "t2", image, AFFINE, truth, Predicted(truth, AFFINE, probabilities))
 
 
 @pytest.mark.parametrize("seed", [0, 1])
@@ -50,14 +50,14 @@ def test_pooled_cases_give_what_plain_loops_give(seed: int) -> None:
         assert sum(curve.voxels) == 2 * 6 * 5 * 4
 
 
-def test_empty_background_does_not_flatter_a_network(scan: CaseVolumes) -> None:
+def test_empty_background_does_not_flatter_a_network(scan: ShownCase) -> None:
     calibration = Calibration()
     calibration.add(scan)
     inside = int(((scan.image != 0) | scan.truth.any(axis=0)).sum())
     assert sum(calibration.regions()["wt"].voxels) == inside < scan.image.size
 
 
-def test_case_without_probabilities_or_truth_is_passed_over(scan: CaseVolumes) -> None:
+def test_case_without_probabilities_or_truth_is_passed_over(scan: ShownCase) -> None:
     calibration = Calibration()
     calibration.add(dataclasses.replace(scan, truth=None))
     calibration.add(dataclasses.replace(scan, prediction=Predicted(scan.truth, AFFINE)))

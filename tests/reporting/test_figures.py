@@ -6,7 +6,7 @@ from xml.etree import ElementTree
 
 from pkdr_monai.reporting.computed import Calibration
 from pkdr_monai.reporting.figures import Picture, box_plots, reliability_curves, training_curves
-from pkdr_monai.reporting.volumes import CaseVolumes
+from pkdr_monai.reporting.volumes import ShownCase
 
 
 def _words(picture: Picture, mode: str = "light") -> set[str]:
@@ -50,7 +50,7 @@ def test_same_numbers_give_the_same_picture() -> None:
     assert training_curves(rows) == training_curves(rows)
 
 
-def test_reliability_shows_every_region_beside_the_diagonal(scan: CaseVolumes) -> None:
+def test_reliability_shows_every_region_beside_the_diagonal(scan: ShownCase) -> None:
     calibration = Calibration()
     calibration.add(scan)
     assert {"as it should be", "TC", "WT", "ET"} <= _words(reliability_curves(calibration.regions()))

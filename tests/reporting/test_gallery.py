@@ -23,7 +23,7 @@ from pkdr_monai.reporting.gallery import (
 )
 from pkdr_monai.reporting.run import Run
 from pkdr_monai.reporting.sources import Sources, open_sources
-from pkdr_monai.reporting.volumes import CaseVolumes, find_segmentations
+from pkdr_monai.reporting.volumes import ShownCase, find_segmentations
 from tests.conftest import AFFINE
 
 
@@ -75,10 +75,10 @@ def _decoded(volume: str) -> nib.Nifti1Image:
     return nib.Nifti1Image.from_bytes(gzip.decompress(base64.b64decode(volume)))
 
 
-def test_volumes_lie_where_they_lay_before_they_were_cut(scan: CaseVolumes) -> None:
+def test_volumes_lie_where_they_lay_before_they_were_cut(scan: ShownCase) -> None:
     image = np.zeros((20, 20, 20))
     image[9, 10, 11] = 7
-    case = viewer_case(CaseVolumes("a", "t2", image, AFFINE))
+    case = viewer_case(ShownCase("a", "t2", image, AFFINE))
     cut = _decoded(case.volumes["image"])
     assert cut.shape == (5, 5, 5)
     assert cut.get_data_dtype() == np.uint8
@@ -87,24 +87,24 @@ def test_volumes_lie_where_they_lay_before_they_were_cut(scan: CaseVolumes) -> N
     assert case.centre == (0.5, 0.5, 0.5)
 
 
-def test_truth_and_prediction_are_tissues_of_one_code(scan: CaseVolumes) -> None:
+def test_truth_and_prediction_are_tissues_of_one_code(scan: ShownCase) -> None:
     case = viewer_case(scan)
     values = [set(np.unique(np.asarray(_decoded(case.volumes[name]).dataobj))) for name in ("truth", "prediction")]
     assert values == [{0, 1, 2, 3}, {0, 1, 2}]
     assert case.size == sum(map(len, case.volumes.values()))
 
 
-def test_same_case_gives_the_same_bytes(scan: CaseVolumes) -> None:
+def test_same_case_gives_the_same_bytes(scan: ShownCase) -> None:
     assert viewer_case(scan) == viewer_case(scan)
 
 
-def test_box_holds_what_was_predicted_outside_of_the_brain(scan: CaseVolumes) -> None:
+def test_box_holds_what_was_predicted_outside_of_the_brain(scan: ShownCase) -> None:
     image = np.zeros((20, 20, 20))
     truth = np.zeros((3, 20, 20, 20), bool)
     truth[1, 2, 3, 19] = True
     outside = dataclasses.replace(scan, image=image, truth=truth, prediction=None)
     assert brain_box(outside) == (slice(0, 5), slice(1, 6), slice(17, 20))
-    assert brain_box(CaseVolumes("a", "t2", image, AFFINE)) == (slice(0, 20),) * 3
+    assert brain_box(ShownCase("a", "t2", image, AFFINE)) == (slice(0, 20),) * 3
 
 
 def test_grey_levels_survive_what_is_no_number() -> None:

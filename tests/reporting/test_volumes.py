@@ -10,7 +10,7 @@ import pytest
 from pkdr_monai.data.cases import Case
 from pkdr_monai.data.layouts import find_cases
 from pkdr_monai.errors import InputError
-from pkdr_monai.reporting.volumes import CaseVolumes, Predicted, canonical, read_volumes
+from pkdr_monai.reporting.volumes import Predicted, ShownCase, canonical, read_volumes
 from tests.conftest import AFFINE, SHAPE
 
 
@@ -35,9 +35,9 @@ def test_every_volume_is_turned_as_nibabel_turns_it() -> None:
     np.testing.assert_array_equal(canonical(np.stack([voxels, 2 * voxels], -1), affine)[0][..., 1], 2 * turned)
 
 
-def test_regions_of_a_scan_are_those_that_are_there(scan: CaseVolumes) -> None:
+def test_regions_of_a_scan_are_those_that_are_there(scan: ShownCase) -> None:
     assert list(scan.regions) == ["truth", "prediction"]
-    assert CaseVolumes("a", "t2", scan.image, AFFINE).regions == {}
+    assert ShownCase("a", "t2", scan.image, AFFINE).regions == {}
 
 
 @pytest.mark.parametrize(
