@@ -26,7 +26,12 @@ from pkdr_monai.studies.tables import (
 
 DOCUMENT = ROOT / "docs" / "results.md"
 RESULTS, TABLES = ROOT / "experiments" / "results", ROOT / "experiments" / "tables.json"
-REFERENCES = {"table1/unimodal": "", "table1/protokd": "", "table1/pkdr": "controls/"}
+REFERENCES = {
+    "table1/unimodal": "",
+    "table1/protokd": "",
+    "table1/pkdr": "controls/",
+    "controls/unimodal_instance_norm": "controls/instance_norm",
+}
 """What is tested against what: of each reference, how the names of the methods begin that are compared with it."""
 
 
