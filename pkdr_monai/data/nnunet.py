@@ -17,6 +17,7 @@ from pkdr_monai.regions import LABEL_SCHEMES
 
 __all__ = [
     "LABEL_SCHEME",
+    "NUMBERED",
     "channels_of",
     "description_of",
     "find_raw_cases",
@@ -29,6 +30,7 @@ __all__ = [
 
 LABEL_SCHEME = "msd"
 IMAGE_FOLDERS = ("imagesTr", "imagesTs")  # training, with labels; test, without
+NUMBERED = re.compile(r"(?P<case>.+)_(?P<channel>\d{4})")  # a name in raw data, without its ending
 
 
 def is_task01(folder: Path) -> bool:
@@ -91,7 +93,6 @@ def _channels(description: Path) -> dict[str, int]:
     return {modality: channels[modality] for modality in MODALITIES if modality in channels}
 
 
-NUMBERED = re.compile(r"(?P<case>.+)_(?P<channel>\d{4})")
 NAMES = {"ed": r"o?edema|^ed$", "ncr": r"necro|non.?enhanc|^ncr|^net$", "et": r"(?<!non)(?<!non.)enhanc|^et$"}
 REGIONS = {"wt": r"whole|^wt$", "tc": r"core|^tc$", "et": r"enhanc|^et$"}
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from pkdr_monai.data.nnunet import is_raw_data
 from pkdr_monai.errors import InputError
 from pkdr_monai.files import file_hash, read_object
 from pkdr_monai.regions import REGIONS
@@ -209,8 +210,10 @@ def summarise(values: Mapping[str, tuple[float, ...]]) -> dict[str, Summary]:
 
 def _scores_by_case(path: Path) -> dict[str, tuple[float, ...]]:
     scores: dict[str, tuple[float, ...]] = {}
-    for file, figures in read_table(path):
-        case = case_of_file(file)
+    rows = read_table(path)
+    numbered = {folder: is_raw_data(folder) for folder in {Path(file).parent for file, _ in rows}}
+    for file, figures in rows:
+        case = case_of_file(file, numbered[Path(file).parent])
         if case in scores:
             raise InputError(f"{path} has the case {case} twice. Evaluate again into a folder of its own.")
         scores[case] = figures

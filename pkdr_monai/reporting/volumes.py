@@ -13,7 +13,8 @@ from pkdr_monai.data.cases import Case, nifti_files
 from pkdr_monai.data.geometry import is_same_grid
 from pkdr_monai.data.headers import UnreadableError, read_header, read_voxels
 from pkdr_monai.data.layouts import cases_of_files
-from pkdr_monai.data.names import NIFTI_NAME
+from pkdr_monai.data.names import NIFTI_NAME, stem_of
+from pkdr_monai.data.nnunet import NUMBERED
 from pkdr_monai.errors import InputError
 from pkdr_monai.regions import REGIONS, label_to_regions, whole_labels
 
@@ -224,14 +225,23 @@ def find_segmentations(folder: str | Path) -> dict[str, Segmentation]:
     return dict(sorted(found.items()))
 
 
-def case_of_file(path: str) -> str:
+def case_of_file(path: str, numbered: bool = False) -> str:
     """Return the case that an image file belongs to.
+
+    Args:
+        path: the file, which need not exist.
+        numbered: whether its name ends in the number of its channel, as those of nnU-Net's raw data do
+            (:func:`pkdr_monai.data.nnunet.is_raw_data`).
 
     Example:
         >>> case_of_file("HGG/ann/ann_t2.nii.gz"), case_of_file("imagesTr/BRATS_001.nii.gz")
         ('ann', 'BRATS_001')
+        >>> case_of_file("imagesTr/ann_0002.nii.gz", numbered=True)
+        'ann'
     """
     name = Path(path.replace("\\", "/"))
+    if numbered and (channel := NUMBERED.fullmatch(stem_of(name.name))):
+        return channel["case"]
     cases = cases_of_files([name], Path())
     if cases:
         return cases[0].name

@@ -66,6 +66,19 @@ def test_scores_are_read_by_case_without_the_paths_of_a_machine(tmp_path: Path) 
     assert read_scores(tmp_path) == {"dice": {"ann": (0.5, 0.6, 0.7)}}
 
 
+def test_cases_of_nnunets_raw_data_are_named_without_the_channel(tmp_path: Path) -> None:
+    """``ann_0002.nii.gz`` is a channel of ``ann`` in raw data, and a case of its own in a folder without channels."""
+    raw, plain = (tmp_path / name for name in ("raw", "plain"))
+    for folder in (raw, plain):
+        (folder / "imagesTr").mkdir(parents=True)
+        (folder / "imagesTr/ann_0002.nii.gz").touch()
+    (raw / "dataset.json").write_text("{}")
+    for folder, case in ((raw, "ann"), (plain, "ann_0002")):
+        file = folder / "imagesTr/ann_0002.nii.gz"
+        (folder / DICE).write_text(f"filename,class0,class1,class2\n{file},0.5,0.6,0.7\n")
+        assert read_scores(folder) == {"dice": {case: (0.5, 0.6, 0.7)}}
+
+
 def test_folder_without_an_evaluation_has_no_scores(tmp_path: Path) -> None:
     assert read_scores(tmp_path / "absent") == {}
 
