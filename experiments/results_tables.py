@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 
 from experiments.steps import ROOT
 from pkdr_monai.files import atomic_write
+from pkdr_monai.modalities import MODALITIES
 from pkdr_monai.studies import read_study
+from pkdr_monai.studies.results import Scores
 from pkdr_monai.studies.statistics import compare
 from pkdr_monai.studies.study_results import StudyResults
 from pkdr_monai.studies.tables import (
@@ -26,11 +29,12 @@ from pkdr_monai.studies.tables import (
 
 DOCUMENT = ROOT / "docs" / "results.md"
 RESULTS, TABLES = ROOT / "experiments" / "results", ROOT / "experiments" / "tables.json"
-REFERENCES = {
-    "table1/unimodal": "",
-    "table1/protokd": "",
-    "table1/pkdr": "controls/",
-    "controls/unimodal_instance_norm": "controls/instance_norm",
+REFERENCES: dict[str, tuple[str, ...]] = {
+    "table1/unimodal": ("table1/", "table3/", "controls/"),
+    "table1/protokd": ("table1/", "table3/", "controls/"),
+    "table1/pkdr": ("table3/", "controls/"),
+    "table1/plain_teacher": ("table2/", "bundle/teacher"),
+    "controls/unimodal_instance_norm": ("controls/instance_norm",),
 }
 """What is tested against what: of each reference, how the names of the methods begin that are compared with it."""
 
@@ -55,18 +59,51 @@ def filled(text: str) -> str:
 def tables(study: StudyResults) -> Iterable[str]:
     """Return, for each choice of modalities, a table of all methods that were run and their tests, or a sentence."""
     labels = labels_of(study)
-    modalities = sorted({modality for _, modality in study.scores}, key=lambda name: (name == "all", name))
+    seen = {modality for _, modality in study.scores}
+    single = [modality for modality in MODALITIES if modality in seen]
+    modalities = [*single, *sorted(seen - {*single, "all"}), *({"all"} & seen)]
     for modality in modalities:
         yield _scores(study, modality, labels)
-        for reference, beginning in REFERENCES.items():
-            methods = [cell for cell in labels if cell.startswith(beginning)]
-            found = compare(study.scores, methods, reference, (modality,))
-            means = [each for each in found if each.column == "mean"]
-            if means:
-                yield f"Tests against {labels[reference]}, {modality_title(modality)}, mean of the regions in points:"
-                yield comparison_table(means, labels)
+        yield from _tests(study.scores, modality, labels)
+    if len(single) > 1:
+        yield from _tests(over_modalities(study, single), ",".join(single), labels)
     if not modalities:
         yield "Nothing has been run yet."
+
+
+def over_modalities(study: StudyResults, modalities: Sequence[str]) -> dict[tuple[str, str], Scores]:
+    """Return each case's mean over what students of one method saw: of each modality its mean over the seeds.
+
+    Args:
+        study: with results of several modalities.
+        modalities: such as ``["t1ce", "t2"]``.
+
+    Returns:
+        The scores, without seeds, by cell and ``"t1ce,t2"``, of the methods that were run on all of them.
+    """
+    name = ",".join(modalities)
+    averaged = {}
+    for cell in study.cells:
+        found = [study.scores[cell, modality] for modality in modalities if (cell, modality) in study.scores]
+        if len(found) == len(modalities):
+            common = set(found[0].cases).intersection(*(scores.cases for scores in found))
+            kept = [scores.on(common) for scores in found]
+            dice, hd95 = (
+                np.mean([getattr(scores, metric).mean(axis=0, keepdims=True) for scores in kept], axis=0)
+                for metric in ("dice", "hd95")
+            )
+            averaged[cell, name] = replace(kept[0], modality=name, seeds=(), dice=dice, hd95=hd95, ruled=None)
+    return averaged
+
+
+def _tests(scores: Mapping[tuple[str, str], Scores], modality: str, labels: dict[str, str]) -> Iterable[str]:
+    """Return the tests of :data:`REFERENCES`, each with a heading."""
+    for reference, beginnings in REFERENCES.items():
+        methods = [cell for cell in labels if cell.startswith(beginnings)]
+        means = [each for each in compare(scores, methods, reference, (modality,)) if each.column == "mean"]
+        if means:
+            yield f"Tests against {labels[reference]}, {modality_title(modality)}, mean of the regions in points:"
+            yield comparison_table(means, labels)
 
 
 def _scores(study: StudyResults, modality: str, labels: dict[str, str]) -> str:

@@ -108,13 +108,16 @@ def read_tables(path: str | Path, cells: Iterable[str] = ()) -> dict[str, Table]
 
 
 def modality_title(modality: str) -> str:
-    """Return what a choice of modalities is called in a heading.
+    """Return what a choice of modalities is called in a heading; commas divide choices that are averaged.
 
     Example:
-        >>> modality_title("t1ce+flair"), modality_title("all")
-        ('T1ce + FLAIR', 'all four modalities')
+        >>> modality_title("t1ce+flair"), modality_title("t1ce,flair"), modality_title("all")
+        ('T1ce + FLAIR', 'T1ce, FLAIR', 'all four modalities')
     """
-    return "all four modalities" if modality == "all" else " + ".join(SPELLING[name] for name in modality.split("+"))
+    if modality == "all":
+        return "all four modalities"
+    choices = [[SPELLING[name] for name in choice.split("+")] for choice in modality.split(",")]
+    return ", ".join(" + ".join(names) for names in choices)
 
 
 def _order(modality: str) -> tuple[int, tuple[int, ...]]:
