@@ -22,6 +22,7 @@ from pkdr_monai.studies.tables import (
     comparison_table,
     et_by_rule,
     markdown_table,
+    modality_order,
     modality_title,
     read_tables,
     without_empty_columns,
@@ -59,9 +60,8 @@ def filled(text: str) -> str:
 def tables(study: StudyResults) -> Iterable[str]:
     """Return, for each choice of modalities, a table of all methods that were run and their tests, or a sentence."""
     labels = labels_of(study)
-    seen = {modality for _, modality in study.scores}
-    single = [modality for modality in MODALITIES if modality in seen]
-    modalities = [*single, *sorted(seen - {*single, "all"}), *({"all"} & seen)]
+    modalities = sorted({modality for _, modality in study.scores}, key=modality_order)
+    single = [modality for modality in modalities if modality in MODALITIES]
     for modality in modalities:
         yield _scores(study, modality, labels)
         yield from _tests(study.scores, modality, labels)

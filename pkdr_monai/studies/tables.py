@@ -26,6 +26,7 @@ __all__ = [
     "et_by_rule",
     "folded",
     "markdown_table",
+    "modality_order",
     "modality_title",
     "p_value",
     "published_table",
@@ -76,7 +77,7 @@ class Table:
         for cells in (own - set(self.references[:1]), own, teachers):
             found = {modality for cell, modality in scores if cell in cells}
             if found:
-                return tuple(sorted(found, key=_order))
+                return tuple(sorted(found, key=modality_order))
         return ()
 
 
@@ -120,7 +121,8 @@ def modality_title(modality: str) -> str:
     return ", ".join(" + ".join(names) for names in choices)
 
 
-def _order(modality: str) -> tuple[int, tuple[int, ...]]:
+def modality_order(modality: str) -> tuple[int, tuple[int, ...]]:
+    """Return a key that sorts choices of modalities: single ones first, in the project's order, all four last."""
     chosen = parse_modalities(modality)
     return len(chosen), tuple(MODALITIES.index(name) for name in chosen)
 
