@@ -61,7 +61,7 @@ class Data:
             modality: what each case must have, such as t2 or t1+flair; others are not looked at. Default: all four.
             incomplete: let cases lack some of the modalities, as pkdr data split --incomplete does, and count them.
         """
-        from pkdr_monai.data import Cohort, check_cases, find_cases, problems_table
+        from pkdr_monai.data import check_cases, find_cases, problems_table
         from pkdr_monai.data.cases import exclude_cases, with_geometry
         from pkdr_monai.data.label_schemes import with_label_scheme
         from pkdr_monai.data.listing import by_completeness
@@ -91,7 +91,7 @@ class Data:
         faulty = sorted({problem.case for problem in errors})
         if report is not None or fingerprint is not None:
             sound = [case for case in cases if case.name not in faulty]
-            _describe(Cohort(cohort.folder, tuple(sound), cohort.label_scheme), problems, report, fingerprint)
+            _describe(replace(cohort, cases=tuple(sound)), problems, report, fingerprint)
         if errors:
             raise InputError(f"repair the files, or leave the cases out with --exclude {','.join(faulty)}")
 

@@ -92,11 +92,19 @@ class Case:
 
 @dataclass(frozen=True)
 class Cohort:
-    """The cases of one folder, in the order of their names, and the scheme that their labels follow."""
+    """The cases of one folder, in the order of their names, and the scheme that their labels follow.
+
+    Args:
+        folder: the data set's folder.
+        cases: by name.
+        label_scheme: a key of :data:`pkdr_monai.regions.LABEL_SCHEMES`.
+        described: whether the data set itself says so, as a ``dataset.json`` does; else it is guessed from names.
+    """
 
     folder: Path
     cases: tuple[Case, ...]
     label_scheme: str
+    described: bool = False
 
 
 def with_geometry(cases: Sequence[Case], geometry: str) -> tuple[Case, ...]:

@@ -10,7 +10,7 @@ from typing import Any
 from pkdr_monai.data.cases import Case
 from pkdr_monai.data.geometry import require_geometry
 from pkdr_monai.data.names import parse_name, stem_of
-from pkdr_monai.data.nnunet import channels_of, label_scheme_of
+from pkdr_monai.data.nnunet import channels_of, scheme_of_description
 from pkdr_monai.data.splits import SECTIONS
 from pkdr_monai.errors import InputError
 from pkdr_monai.files import content_hash
@@ -178,7 +178,7 @@ def complete_list(path: str | Path, data_list: Mapping[str, Any]) -> dict[str, A
     """
     completed = {"validation": [], "test": [], **data_list}
     if "label_scheme" not in completed:
-        completed["label_scheme"] = label_scheme_of(path, completed.get("labels"))
+        completed["label_scheme"] = scheme_of_description(path, completed.get("labels"))
     for section in SECTIONS:
         if not isinstance(completed.get(section), list):
             raise InputError(f"{path} is not a data list: expected a list of cases under {section!r}.")

@@ -32,7 +32,8 @@ def with_label_scheme(cohort: Cohort, label_scheme: str | None = None) -> Cohort
     labels are read, and the names of folders and cases have to agree with them.
 
     Args:
-        cohort: as :func:`pkdr_monai.data.layouts.find_cases` returns it, with the scheme of its files' endings.
+        cohort: as :func:`pkdr_monai.data.layouts.find_cases` returns it. The scheme that the data set describes stands;
+            that of its files' endings is looked into.
         label_scheme: what the user says, which counts more than any name.
 
     Raises:
@@ -42,7 +43,7 @@ def with_label_scheme(cohort: Cohort, label_scheme: str | None = None) -> Cohort
         scheme_labels(label_scheme)
         return replace(cohort, label_scheme=label_scheme)
     labelled = [case for case in cohort.cases if case.label is not None]
-    if not labelled or cohort.label_scheme == "msd":
+    if not labelled or cohort.described:
         return cohort
     paediatric = [case for case in labelled if PAEDIATRIC.search(_names(case, cohort.folder))]
     if cohort.label_scheme == "brats2018" and not paediatric:

@@ -18,7 +18,7 @@ from pkdr_monai.data.sidecars import heed_sidecar
 from pkdr_monai.errors import InputError, some
 from pkdr_monai.modalities import MODALITIES
 
-__all__ = ["cases_of_files", "find_brats_cases", "find_cases", "label_scheme_of"]
+__all__ = ["cases_of_files", "find_brats_cases", "find_cases", "scheme_of_endings"]
 
 logger = logging.getLogger(__name__)
 
@@ -55,7 +55,7 @@ def find_cases(folder: str | Path, labels: bool = True) -> Cohort:
         labels: whether label files of a BraTS folder count; if not, results may lie among the scans.
 
     Returns:
-        The cases, sorted by name, and the label scheme that their file names imply.
+        The cases, sorted by name, and the label scheme that dataset.json describes or their file names imply.
 
     Raises:
         InputError: when the folder is absent, holds no case, or holds two cases of one name or data sets with
@@ -75,15 +75,18 @@ def find_cases(folder: str | Path, labels: bool = True) -> Cohort:
         raise InputError(f"{folder} is not a folder: expected the folder of a data set. {LAYOUTS}")
     if nnunet.is_raw_data(folder):
         cases, label_scheme = nnunet.find_raw_cases(folder, labels)
+        described = True
     elif nnunet.is_task01(folder):
         cases, label_scheme = nnunet.find_task01_cases(folder), nnunet.LABEL_SCHEME
+        described = True
     else:
         cases = find_brats_cases(folder, labels)
-        label_scheme = label_scheme_of(cases)
+        label_scheme = scheme_of_endings(cases)
+        described = False
         _log_passed_over(folder, cases, labels)
     if not cases:
         raise InputError(f"no case found in {folder} ({_seen_in(folder)}). {LAYOUTS}")
-    return Cohort(folder, tuple(sorted(cases, key=lambda case: case.name)), label_scheme)
+    return Cohort(folder, tuple(sorted(cases, key=lambda case: case.name)), label_scheme, described)
 
 
 def _log_passed_over(folder: Path, cases: Iterable[Case], labels: bool) -> None:
@@ -105,7 +108,7 @@ def _log_passed_over(folder: Path, cases: Iterable[Case], labels: bool) -> None:
 def _seen_in(folder: Path) -> str:
     """Say what a folder without cases holds, and why none of it is one."""
     files = list(nifti_files(folder))
-    if any(re.fullmatch(r".+_\d{4}\.nii(\.gz)?", path.name) for path in files):
+    if any(nnunet.NUMBERED.fullmatch(stem_of(path.name)) for path in files):
         return (
             f"it holds {some([str(path) for path in files], 3)}, numbered as nnU-Net numbers modalities, but no "
             "dataset.json that names them: put it beside imagesTr/"
@@ -156,7 +159,7 @@ def cases_of_files(files: Iterable[Path], folder: Path, grades: Mapping[str, str
     return list(cases.values())
 
 
-def label_scheme_of(cases: Iterable[Case]) -> str:
+def scheme_of_endings(cases: Iterable[Case]) -> str:
     """Return the label scheme from how the files name their modalities: since BraTS 2023 (``t1n``) ET is 3, not 4.
 
     Raises:

@@ -220,7 +220,7 @@ def _cases(
     cohort = find_cases(folder)
     used = [case.only(modalities) for case in exclude_cases(cohort.cases, exclude)]
     cases = {case.name: case for case in with_geometry(used, geometry)}
-    return Cohort(Path(folder), cohort.cases, cohort.label_scheme), cases
+    return replace(cohort, folder=Path(folder)), cases
 
 
 def _listed(

@@ -25,7 +25,7 @@ __all__ = [
     "image_folders",
     "is_raw_data",
     "is_task01",
-    "label_scheme_of",
+    "scheme_of_description",
 ]
 
 LABEL_SCHEME = "msd"
@@ -138,7 +138,7 @@ def find_raw_cases(folder: Path, labels: bool = True) -> tuple[list[Case], str]:
         for case, found in files.items()
     ]
     labelled = any(case.label for case in cases)
-    return cases, label_scheme_of(description, content.get("labels")) if labelled else "brats2018"
+    return cases, scheme_of_description(description, content.get("labels")) if labelled else "brats2018"
 
 
 def _label_names(folder: Path) -> list[Path]:
@@ -172,7 +172,7 @@ def channels_of(description: str | Path, content: Mapping[str, Any]) -> dict[int
     return named
 
 
-def label_scheme_of(description: str | Path, listed: Any) -> str:
+def scheme_of_description(description: str | Path, listed: Any) -> str:
     """Return the scheme whose values are those that ``labels`` names: single labels, or nnU-Net's nested regions.
 
     Args:

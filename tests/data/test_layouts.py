@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from pkdr_monai.data.layouts import cases_of_files, find_brats_cases, label_scheme_of
+from pkdr_monai.data.layouts import cases_of_files, find_brats_cases, scheme_of_endings
 from pkdr_monai.errors import InputError
 
 
@@ -46,7 +46,7 @@ def test_every_years_layout_is_understood(
     assert cases[0].label == files[4]
     assert cases[0].grade == grade
     assert cases[0].channels is None
-    assert label_scheme_of(cases) == scheme
+    assert scheme_of_endings(cases) == scheme
 
 
 def test_files_without_a_folder_for_each_case_are_grouped_by_name(tmp_path: Path) -> None:
@@ -97,12 +97,12 @@ def test_two_folders_with_cases_of_one_name_are_refused_and_named(tmp_path: Path
 def test_folder_of_old_and_new_labels_is_refused(tmp_path: Path) -> None:
     cases = find_brats_cases(touch(tmp_path, *brats_files("old"), *brats_files("new", NAMES_2023)))
     with pytest.raises(InputError, match=r"old is named as in BraTS 2018 .* new as in BraTS 2023"):
-        label_scheme_of(cases)
+        scheme_of_endings(cases)
 
 
 def test_unlabelled_scans_may_mix_old_and_new_names(tmp_path: Path) -> None:
     cases = find_brats_cases(touch(tmp_path, *brats_files("old", "_t1 _flair"), *brats_files("new", "-t1n -t2f")))
-    assert label_scheme_of(cases) in ("brats2018", "brats2023")
+    assert scheme_of_endings(cases) in ("brats2018", "brats2023")
 
 
 def test_grades_come_from_the_name_mapping_where_there_is_one(tmp_path: Path) -> None:

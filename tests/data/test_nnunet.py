@@ -69,6 +69,13 @@ def test_raw_data_is_found_checked_and_split(raw: Callable[..., Path]) -> None:
     assert entry["image"][1] == f"imagesTr/{entry['case']}_0002.nii.gz"
 
 
+def test_a_description_counts_more_than_names(raw: Callable[..., Path]) -> None:
+    children = {"background": 0, "enhancing tumor": 1, "necrosis": 2, "edema": 4}
+    folder = raw({**V2, "labels": children})
+    folder = folder.rename(folder.with_name("Dataset138_BraTS_PED"))  # a name that alone leaves the scheme open
+    assert make_data_list(folder)["label_scheme"] == "brats2024_ped"
+
+
 def test_images_alone_are_cases_without_labels(raw: Callable[..., Path]) -> None:
     folder = raw(V2, count=1) / "imagesTr"
     assert is_raw_data(folder)
