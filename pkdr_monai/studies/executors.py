@@ -23,7 +23,16 @@ from pkdr_monai.studies.plan import Job
 from pkdr_monai.studies.results import ET_RULE
 from pkdr_monai.workflow import run_bundle
 
-__all__ = ["Executor", "LocalExecutor", "SubmititExecutor", "estimated_seconds", "open_jobs", "run_job", "run_plan"]
+__all__ = [
+    "Executor",
+    "LocalExecutor",
+    "SubmititExecutor",
+    "estimated_seconds",
+    "open_jobs",
+    "run_job",
+    "run_plan",
+    "seconds_left",
+]
 
 
 def run_job(job: Job) -> None:
@@ -223,12 +232,23 @@ def run_plan(plan: Sequence[Job], executor: Executor, log: Callable[[str], None]
         for job, well in executor.run(ready):
             done += 1
             spent = time.monotonic() - start
-            left = spent / done * (total - done) if done > 2 else max(0.0, expected - spent)
+            left = seconds_left(spent, done, total, expected)
             if not well:
                 failed.append(job)
             how = _summary(job) if well else f"FAILED, see {job.output_dir / 'log.txt'}"
             log(f"[{done}/{total}] {job.name}: {how}; about {duration(left)} left")
     return failed
+
+
+def seconds_left(spent: float, done: int, total: int, expected: float) -> float:
+    """Return how long the rest may take: as the runs that are done took, or as first expected while they are few.
+
+    Example:
+        >>> seconds_left(spent=60.0, done=3, total=4, expected=500.0)
+        20.0
+    """
+    as_before = spent / done * (total - done)
+    return as_before if done > 2 or done == total else max(as_before, expected - spent)
 
 
 def open_jobs(plan: Sequence[Job]) -> list[Job]:

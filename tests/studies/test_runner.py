@@ -6,7 +6,7 @@ import pytest
 
 from pkdr_monai.errors import InputError
 from pkdr_monai.studies import Job, Study, estimated_seconds, open_jobs, run_plan
-from pkdr_monai.studies.executors import OVERHEAD
+from pkdr_monai.studies.executors import OVERHEAD, seconds_left
 from tests.studies.conftest import finish
 
 Plan = Callable[..., list[Job]]
@@ -74,6 +74,20 @@ def test_lines_tell_how_far_it_is_and_what_came_out(plan: Plan) -> None:
     _, said = _run(plan("table1/unimodal", seeds=(0, 1)), Inline())
     assert said[0].startswith("[1/2] table1_unimodal_t2_seed0: Dice 0.500 on t2; about ")
     assert said[1].startswith("[2/2] table1_unimodal_t2_seed1: ")
+
+
+@pytest.mark.parametrize(
+    ("spent", "done", "total", "left"),
+    [
+        (1000.0, 1, 3, 2000.0),  # slower than the 1200 s expected
+        (1500.0, 2, 3, 750.0),  # over the time, and not at the end
+        (100.0, 1, 3, 1100.0),  # a short one first: as expected
+        (100.0, 2, 2, 0.0),
+        (300.0, 3, 6, 300.0),
+    ],
+)
+def test_what_is_left_never_ends_before_the_runs_do(spent: float, done: int, total: int, left: float) -> None:
+    assert seconds_left(spent, done, total, expected=1200.0) == left
 
 
 def test_estimate_rests_on_runs_of_the_same_cell_and_else_on_a_measured_step(plan: Plan, study: Study) -> None:
