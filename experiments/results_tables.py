@@ -11,7 +11,6 @@ import numpy as np
 
 from experiments.steps import ROOT
 from pkdr_monai.files import atomic_write
-from pkdr_monai.modalities import MODALITIES
 from pkdr_monai.studies import read_study
 from pkdr_monai.studies.results import Scores
 from pkdr_monai.studies.statistics import compare
@@ -49,24 +48,32 @@ def main() -> int:
 
 
 def filled(text: str) -> str:
-    """Return a document with its tables filled: each stands between ``<!-- study: NAME -->`` and ``<!-- end -->``."""
+    """Return a document with its tables filled: those of a study stand between two comments.
+
+    The first is ``<!-- study: NAME -->`` or ``<!-- study: NAME, mean of t2,flair -->``, the second ``<!-- end -->``.
+    """
 
     def fill(match: re.Match[str]) -> str:
-        return f"{match[1]}\n\n" + "\n\n".join(tables(read_study(RESULTS / match[2]))) + f"\n\n{match[3]}"
+        averaged = match[3].split(",") if match[3] else ()
+        return f"{match[1]}\n\n" + "\n\n".join(tables(read_study(RESULTS / match[2]), averaged)) + f"\n\n{match[4]}"
 
-    return re.sub(r"(<!-- study: ([\w-]+) -->).*?(<!-- end -->)", fill, text, flags=re.DOTALL)
+    return re.sub(r"(<!-- study: ([\w-]+)(?:, mean of ([\w,]+))? -->).*?(<!-- end -->)", fill, text, flags=re.DOTALL)
 
 
-def tables(study: StudyResults) -> Iterable[str]:
-    """Return, for each choice of modalities, a table of all methods that were run and their tests, or a sentence."""
+def tables(study: StudyResults, averaged: Sequence[str] = ()) -> Iterable[str]:
+    """Return, for each choice of modalities, a table of all methods that were run and their tests, or a sentence.
+
+    Args:
+        study: what was run.
+        averaged: single modalities, such as ``["t2", "flair"]``, whose mean is tested too.
+    """
     labels = labels_of(study)
     modalities = sorted({modality for _, modality in study.scores}, key=modality_order)
-    single = [modality for modality in modalities if modality in MODALITIES]
     for modality in modalities:
         yield _scores(study, modality, labels)
         yield from _tests(study.scores, modality, labels)
-    if len(single) > 1:
-        yield from _tests(over_modalities(study, single), ",".join(single), labels)
+    if averaged:
+        yield from _tests(over_modalities(study, averaged), ",".join(averaged), labels)
     if not modalities:
         yield "Nothing has been run yet."
 
