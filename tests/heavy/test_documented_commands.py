@@ -56,9 +56,11 @@ SMALLER = {
     "BraTS20_Training_355": CASES[0],
     "FOLDER": "BraTS2018",
     'bundle/models/model.pt --spacing "[2,2,2]" --roi_size "[64,80,64]"': "runs/any_subset/models/model.pt",  # as small
-    "bundle/models/model.pt --learning_rate 0.0003 --max_epochs 90 --val_interval 15": (
-        f"{ROOT}/bundle/models/model.pt --learning_rate 0.0003 --max_epochs 1 --val_interval 1"
+    "--initial_weights bundle/models/model.pt --learning_rate": (
+        f"--initial_weights {ROOT}/bundle/models/model.pt --learning_rate"
     ),
+    "--max_epochs 90 --val_interval 15": "--max_epochs 1 --val_interval 1",
+    "--max_epochs 50 --val_interval 25": "--max_epochs 1 --val_interval 1",
     " --schema meta_schema_20240725.json": "",  # a file on the web
     "file:///path/to/": "file://$PWD/dist/",
     "cd bundles/pkdr_brats_mri": "cp -r new_scans bundles/pkdr_brats_mri; cd bundles/pkdr_brats_mri",
@@ -100,7 +102,8 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (folder / scans).mkdir()
         shutil.copy(first / f"{CASES[0]}_t2.nii.gz", folder / scans / "ann_t2.nii.gz")
     shutil.copy(first / f"{CASES[0]}_t2.nii.gz", folder / "new_t2.nii.gz")
-    for label in sorted((folder / "BraTS2018").glob("*/*/*_seg.nii.gz"))[:6]:  # a cohort of one modality
+    for label in sorted((folder / "BraTS2018").glob("*/*/*_seg.nii.gz"))[:6]:  # a cohort of one modality, one of all
+        shutil.copytree(label.parent, folder / "complete_cases" / label.parent.name)
         (folder / "cases" / label.parent.name).mkdir(parents=True)
         for file in (label, label.with_name(label.name.replace("_seg", "_t2"))):
             shutil.copy(file, folder / "cases" / label.parent.name)
