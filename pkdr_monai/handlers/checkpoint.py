@@ -23,10 +23,30 @@ from pkdr_monai.modalities import channel_indices
 from pkdr_monai.networks import begin_from, load_weights, read_tensors
 from pkdr_monai.runs.model_card import ModelCard, card_path
 
-__all__ = ["TrainingCheckpoint", "WeightsLoader"]
+__all__ = ["TrainingCheckpoint", "WeightsLoader", "require_unused"]
 
 CHECKPOINTS = ("checkpoint.pt", "checkpoint_previous.pt")  # the last, and the one before
 logger = logging.getLogger("pkdr_monai")
+
+
+def require_unused(directory: str | Path, resume: bool | str = False) -> None:
+    """Make sure that a new run overwrites nothing; ``training`` of the configs asks this before any case is loaded.
+
+    Args:
+        directory: folder of the checkpoints.
+        resume: whether the run that is there is to be continued, as in :class:`TrainingCheckpoint`.
+
+    Raises:
+        InputError: when the folder holds a run that is not to be resumed.
+    """
+    if switch(resume):
+        return
+    for name in (*CHECKPOINTS, "model.pt"):
+        if (Path(directory) / name).exists():
+            raise InputError(
+                f"{directory} already holds {name} of another run. Continue that run with "
+                "--resume true, or give this one its own folder with --output_dir."
+            )
 
 
 class TrainingCheckpoint:
@@ -100,13 +120,7 @@ class TrainingCheckpoint:
         if self._started:  # a federated client calls run() round by round
             return
         self._started = True
-        if not self.resume:
-            present = [name for name in (*CHECKPOINTS, "model.pt") if (self.directory / name).exists()]
-            if present:
-                raise InputError(
-                    f"{self.directory} already holds {present[0]} of another run. Continue that run with "
-                    "--resume true, or give this one its own folder with --output_dir."
-                )
+        require_unused(self.directory, self.resume)
         paths = [path for name in CHECKPOINTS if (path := self.directory / name).exists()]
         if paths:
             self._restore(engine, paths)

@@ -34,6 +34,13 @@ def _history(run: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
+def _refusal(error: BaseException | None) -> BaseException | None:
+    """Return the sentence within what MONAI's parser raises."""
+    while error is not None and not isinstance(error, InputError):
+        error = error.__cause__ or error.__context__
+    return error
+
+
 def test_a_run_leaves_weights_history_picture_and_record(student: Path) -> None:
     present = {str(path.relative_to(student)) for path in student.rglob("*") if path.is_file()}
     expected = {"models/model.pt", "models/model_last.pt", "models/checkpoint.pt", "history.csv", "progress.png"}
@@ -117,10 +124,16 @@ def test_a_teacher_that_does_not_fit_is_refused_with_a_sentence(
     options = {"teacher_checkpoint": teacher / "models" / "model.pt", **overrides}
     with pytest.raises(RuntimeError) as failure:
         bundle.train(tmp_path / "student", **options)
-    error: BaseException | None = failure.value
-    while error is not None and not isinstance(error, InputError):
-        error = error.__cause__ or error.__context__
-    assert re.search(message, str(error))
+    assert re.search(message, str(_refusal(failure.value)))
+
+
+def test_a_folder_in_use_is_refused_before_a_case_is_read(
+    bundle: Bundle, student: Path, teacher: Path, tmp_path: Path
+) -> None:
+    options = {"teacher_checkpoint": teacher / "models" / "model.pt", "dataset_dir": tmp_path / "nowhere"}
+    with pytest.raises(RuntimeError) as failure:
+        bundle.train(student, **options)
+    assert re.search(r"already holds checkpoint\.pt of another run", str(_refusal(failure.value)))
 
 
 def test_evaluation_scores_each_test_case(bundle: Bundle, student: Path) -> None:
