@@ -11,6 +11,7 @@ import numpy as np
 
 from experiments.steps import ROOT
 from pkdr_monai.files import atomic_write
+from pkdr_monai.modalities import parse_modalities
 from pkdr_monai.studies import read_study
 from pkdr_monai.studies.results import Scores
 from pkdr_monai.studies.statistics import compare
@@ -54,7 +55,7 @@ def filled(text: str) -> str:
     """
 
     def fill(match: re.Match[str]) -> str:
-        averaged = match[3].split(",") if match[3] else ()
+        averaged = parse_modalities(match[3]) if match[3] else ()
         return f"{match[1]}\n\n" + "\n\n".join(tables(read_study(RESULTS / match[2]), averaged)) + f"\n\n{match[4]}"
 
     return re.sub(r"(<!-- study: ([\w-]+)(?:, mean of ([\w,]+))? -->).*?(<!-- end -->)", fill, text, flags=re.DOTALL)

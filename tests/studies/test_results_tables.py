@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from experiments.results_tables import DOCUMENT, filled, over_modalities, tables
+from pkdr_monai.errors import InputError
 from pkdr_monai.studies import read_study
 from tests.studies.results.conftest import result, save_result, write_study
 
@@ -13,6 +16,11 @@ def test_the_documents_tables_are_what_the_results_say() -> None:
     text = DOCUMENT.read_text(encoding="utf-8")
     assert "<!-- study: brats2018-24 -->" in text
     assert filled(text) == text
+
+
+def test_a_modality_that_does_not_exist_is_refused() -> None:
+    with pytest.raises(InputError, match="unknown modality 'flare'"):
+        filled("<!-- study: brats2018-24-4mm, mean of t2,flare --><!-- end -->")
 
 
 def test_one_training_is_one_row_and_missing_runs_are_left_out(tmp_path: Path) -> None:
