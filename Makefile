@@ -9,9 +9,9 @@ PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses logical --max
 .PHONY: help demo demo-training weights test test-heavy test-real consumers lint docs bench bundle clean
 
 help:
-	@echo "make demo       one synthetic patient, segmented from FLAIR alone with the weights of the bundle (two minutes)"
+	@echo "make demo       one synthetic patient, segmented from FLAIR alone with the weights of the bundle (a minute after the installation)"
 	@echo "make demo-training  synthetic cohort, teacher, student, baseline and one table (about 10 minutes on 2 cores)"
-	@echo "make weights    the weights of the bundle again, from nothing (about 3.5 hours on 2 cores)"
+	@echo "make weights    the weights of the bundle again, from nothing (3 to 4 hours on 2 cores)"
 	@echo "make test       the test suite"
 	@echo "make test-heavy faults, inputs by the thousand, every documented command (about 20 minutes on 2 cores)"
 	@echo "make test-real  the tests on real BraTS cases; set PKDR_REAL_DATA to their folder"
