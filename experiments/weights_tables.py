@@ -16,11 +16,14 @@ from pathlib import Path
 from experiments.curve import Point, curve_table, draw_curve, gain, read_curve
 from experiments.steps import ROOT
 from pkdr_monai.files import atomic_write
-from pkdr_monai.modalities import expand_modalities
+from pkdr_monai.modalities import MODALITIES, expand_modalities
+from pkdr_monai.studies import read_study
+from pkdr_monai.studies.results import Scores as StudyScores
 
 SCORES = ROOT / "experiments" / "results" / "weights" / "evaluation_subsets.csv"
 FIRST_STAGE = SCORES.parent / "first_stage" / "evaluation_subsets.csv"
 CURVE, CURVE_MODALITY = SCORES.parent / "learning_curve", "t2"  # measured with the weights of the first stage
+FINE_TUNED = ROOT / "experiments" / "results" / "brats2018-24-weights"
 CURVE_FIGURE = ROOT / "docs" / "figures" / "learning_curve.png"
 METADATA = ROOT / "bundle" / "configs" / "metadata.json"
 REGIONS = ("wt", "tc", "et")
@@ -121,6 +124,28 @@ def _stages(scores: Scores) -> Iterable[str]:
         yield f"| {' | '.join([_named(subset), *means, gain(shipped, first)])} |"
 
 
+def _fine_tuned(scores: Scores) -> Iterable[str]:
+    """Compare fine-tuning by labels alone, fine-tuning with a teacher, and the weights as they are, case by case."""
+    yield (
+        "| sees | seeds | the weights as they are | fine-tuned by labels alone | with a teacher | teacher over labels "
+        "alone (95 % interval), p | teacher over the weights as they are |"
+    )
+    yield "|---|---|---|---|---|---|---|"
+    study = read_study(FINE_TUNED)
+    for modality in MODALITIES:
+        runs = [study.scores[cell, modality] for cell in ("table1/unimodal", "table1/pkdr")]
+        alone, taught = (_as_point(run) for run in runs)
+        shipped = Point("weights", 0, dice_of_cases(modality, SCORES))
+        means = [f"{point.case_means(sorted(alone.dice)).mean():.3f}" for point in (shipped, alone, taught)]
+        seeds = str(min(len(run.seeds) for run in runs))
+        yield f"| {' | '.join([modality, seeds, *means, gain(taught, alone), gain(taught, shipped)])} |"
+
+
+def _as_point(run: StudyScores) -> Point:
+    dice = {case: dict(zip(REGIONS, row, strict=False)) for case, row in zip(run.cases, run.case_means, strict=True)}
+    return Point("weights", 0, dice)
+
+
 def dice_of_cases(subset: str, path: Path) -> dict[str, dict[str, float]]:
     """Return the Dice of each case and region by weights which saw a subset of its modalities."""
     with path.open(newline="", encoding="utf-8") as file:
@@ -177,6 +202,7 @@ TABLES: dict[str, Callable[[Scores], Iterable[str]]] = {
     "goals": _goals,
     "curve": _curve,
     "stages": _stages,
+    "fine_tuned": _fine_tuned,
 }
 
 if __name__ == "__main__":

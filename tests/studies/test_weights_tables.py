@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from experiments.curve import curve_table, draw_curve, read_curve
-from experiments.weights_tables import METADATA, SCORES, TABLES, documents, filled, metrics, read_scores
+from experiments.weights_tables import FINE_TUNED, METADATA, SCORES, TABLES, documents, filled, metrics, read_scores
 from pkdr_monai.files import read_json, write_json
 
 
@@ -30,6 +30,17 @@ def test_a_table_has_a_row_for_each_subset_and_means_over_the_cases() -> None:
     rows = list(TABLES["all"](scores))
     assert len(rows) == 2 + 2
     assert "| t1ce, flair | 0.750 ± 0.35 | 0.500 ± 0.00 | 0.500 ± 0.00 | 0.583 | 1.5 | 0.5 | 0.5 |" in rows
+
+
+def test_fine_tuning_with_a_teacher_is_compared_with_labels_alone_and_with_the_weights() -> None:
+    rows = {row.split(" | ")[0]: row.split(" | ") for row in TABLES["fine_tuned"](read_scores(SCORES))}
+    for modality in ("t1", "flair"):
+        means = []
+        for cell in ("controls_unimodal_instance_norm", "controls_instance_norm"):
+            runs = [read_json(path)["cases"] for path in FINE_TUNED.glob(f"runs/{cell}_{modality}_seed*.json")]
+            means.append(np.mean([list(case["dice"].values()) for run in runs for case in run.values()]))
+        assert rows[f"| {modality}"][3:5] == [f"{mean:.3f}" for mean in means]
+        assert float(rows[f"| {modality}"][5].split()[0]) == pytest.approx(means[1] - means[0], abs=5e-4)
 
 
 @pytest.fixture
