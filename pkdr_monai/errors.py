@@ -25,6 +25,7 @@ __all__ = [
 
 INTERRUPTED_EXIT_CODE = 130
 PLACES = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)  # a disk or a folder is at fault
+PATHS = (errno.ENOTDIR, errno.EEXIST, errno.EISDIR, errno.ENAMETOOLONG)  # a file where a folder should be, and the like
 FROM_WORKER = re.compile(r"^pkdr_monai\.errors\.(InputError|RunError): (.+)$", re.MULTILINE)
 DEAD_WORKER = re.compile(r"DataLoader worker \(pid.*\) (is killed|exited unexpectedly)")
 
@@ -64,12 +65,12 @@ def plain_error_in(error: BaseException | None) -> InputError | RunError | None:
     while error is not None:
         if isinstance(error, InputError | RunError):
             return error
-        if isinstance(error, OSError) and error.errno in PLACES:
+        if isinstance(error, OSError) and error.errno in PLACES + PATHS:
             path = os.fsdecode(error.filename or "a file")
-            return InputError(
-                f"cannot use {path}: {error.strerror}. Make room or choose another folder; "
-                "a training continues with --resume true."
-            )
+            remedy = "Make room or choose another folder; a training continues with --resume true."
+            if error.errno in PATHS:
+                remedy = "Choose another path."
+            return InputError(f"cannot use {path}: {error.strerror}. {remedy}")
         if isinstance(error, RuntimeError):
             said = _said_by_worker(str(error))
             if said is not None:

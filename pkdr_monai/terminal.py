@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import functools
 import inspect
+import re
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -13,6 +14,7 @@ from typing import Any
 import fire
 
 from pkdr_monai.arguments import switch
+from pkdr_monai.errors import InputError
 
 __all__ = ["Plan", "ProgressLine", "command", "did_you_mean", "echo", "run_plan", "settle_switches"]
 
@@ -21,6 +23,7 @@ fire.decorators.FIRE_METADATA = (
 )
 
 SWITCHES = ("resume",)  # settings of the bundle's configs that are on or off
+OPTION = re.compile(r"-(-|[A-Za-z])")  # unlike a number below 0, and a dash alone
 PROGRESS_SECONDS = 5.0  # between two lines of progress, where there is no terminal that shows one line growing
 
 
@@ -64,18 +67,25 @@ def command(**parsers: Callable[[str], Any]) -> Callable[[Callable[..., None]], 
 def settle_switches(words: Sequence[str], commands: object) -> list[str]:
     """Give every switch on a command line its value, so that one may stand before a word that is not its own.
 
-    Fire takes the word after ``--fast`` for its value; of ``--fast scans`` this makes ``--fast=True scans``.
+    Fire takes the word after ``--fast`` for its value; of ``--fast scans`` this makes ``--fast=True scans``. What fire
+    would take without a word is refused: an option given twice, of which it keeps the last; one without its value, for
+    which it takes the text ``True``; and an empty word, which as a path is the current folder.
 
     Args:
         words: the command line.
         commands: what fire begins with.
 
+    Raises:
+        InputError: when an option is given twice or lacks its value, or when a word is empty.
+
     Example:
         >>> class Commands:
         ...     @command(fast=switch)
         ...     def predict(self, scan, fast=False): ...
-        >>> settle_switches(["predict", "--fast", "scan", "--fast", "false"], Commands())
-        ['predict', '--fast=True', 'scan', '--fast=false']
+        >>> settle_switches(["predict", "--fast", "scan"], Commands())
+        ['predict', '--fast=True', 'scan']
+        >>> settle_switches(["predict", "scan", "--fast", "false"], Commands())
+        ['predict', 'scan', '--fast=false']
     """
     component, count = commands, 0
     while count < len(words) and not inspect.isroutine(component) and not words[count].startswith("-"):
@@ -83,15 +93,25 @@ def settle_switches(words: Sequence[str], commands: object) -> list[str]:
     parsers = fire.decorators.GetParseFns(component)["named"] if inspect.isroutine(component) else {}
     switches = {name for name, parser in parsers.items() if parser is switch}
     known = list(inspect.signature(component).parameters) if inspect.isroutine(component) else []
-    settled, rest = list(words[:count]), list(words[count:])
+    settled, rest, given = list(words[:count]), list(words[count:]), set()
     while rest:
         word = rest.pop(0)
         if word == "--":  # what follows is fire's own
             return [*settled, word, *rest]
-        name = _long_name(word, known)
-        if name in switches or (name in SWITCHES and "settings" in known):
+        if word in ("--help", "-h") and "settings" in known:  # fire would take it for one of the settings
+            return [*words[:count], "--help"]
+        option, equals, value = word.partition("=")
+        name = _long_name(option, known)
+        if not word or (name and equals and not value):
+            raise InputError(f"{option or 'an argument'} is empty: is it a variable of the shell that is not set?")
+        if name in given:
+            raise InputError(f"{option} is given twice. Give it once; between several values stand commas.")
+        if (name in switches or (name in SWITCHES and "settings" in known)) and not equals:
             value = rest.pop(0) if rest and rest[0].lower() in ("true", "false") else "True"
             word = f"{word}={value}"
+        elif name in known and not equals and (not rest or OPTION.match(rest[0])):
+            raise InputError(f"{option} needs a value, which is to follow it.")
+        given |= {name} if name else set()
         settled.append(word)
     return settled
 

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import subprocess
 import sys
 import threading
@@ -70,6 +71,13 @@ def test_a_full_disk_and_a_closed_folder_are_plain_errors_whoever_met_them(numbe
     wrapped = RuntimeError("cannot write")
     wrapped.__context__ = OSError(number, "what is wrong", "runs/a")
     assert "cannot use runs/a: what is wrong." in str(plain_error_in(wrapped))
+
+
+def test_a_file_where_a_folder_should_be_is_a_plain_error(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(OSError, match="file") as failure:
+        (tmp_path / "file" / "folder").mkdir(parents=True)
+    assert re.fullmatch(r"cannot use .*file.*: .*\. Choose another path\.", str(plain_error_in(failure.value)))
 
 
 def test_other_errors_of_the_system_are_not() -> None:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import pytest
 
 from pkdr_monai.cli import Commands
+from pkdr_monai.errors import InputError
 from pkdr_monai.terminal import ProgressLine, command, run_plan, settle_switches
 
 
@@ -64,6 +65,8 @@ def test_progress_on_a_terminal_is_one_line_that_vanishes(
         ("data split --force folder --seed 1", "data split --force=True folder --seed 1"),
         ("train --dry_run student --resume true", "train --dry_run=True student --resume=true"),
         ("train --resume student", "train --resume=True student"),
+        ("train teacher --learning_rate -1 --help", "train --help"),
+        ("predict scans -o - --seed -1", "predict scans -o - --seed -1"),
         ("predict scans -- --help", "predict scans -- --help"),
         ("unknown --fast scans", "unknown --fast scans"),
         ("", ""),
@@ -71,3 +74,23 @@ def test_progress_on_a_terminal_is_one_line_that_vanishes(
 )
 def test_a_switch_may_stand_anywhere(words: str, settled: str) -> None:
     assert settle_switches(words.split(), Commands()) == settled.split()
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["data", "split", "a", "--exclude", "x", "--exclude", "y"], "--exclude is given twice.*commas"),
+        (["data", "split", "a", "--exclude=x", "--exclude=y"], "--exclude is given twice"),
+        (["predict", "a.nii", "-o", "x", "--output", "y"], "--output is given twice"),
+        (["train", "teacher", "--max_epochs", "1", "--max_epochs", "2"], "--max_epochs is given twice"),
+        (["predict", "a.nii", "--output"], "--output needs a value"),
+        (["predict", "a.nii", "-o", "--fast"], "-o needs a value"),
+        (["predict", "a.nii", "--output", "-q"], "--output needs a value"),
+        (["predict", "", "-o", "x"], "an argument is empty"),
+        (["predict", "a.nii", "-o", ""], "an argument is empty"),
+        (["predict", "a.nii", "--output="], "--output is empty"),
+    ],
+)
+def test_what_fire_would_take_without_a_word_is_refused(words: list[str], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        settle_switches(words, Commands())

@@ -8,11 +8,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import pkdr_monai
+from pkdr_monai.errors import InputError
 from pkdr_monai.inference.predictor import Settings
 from pkdr_monai.modalities import MODALITIES
 from pkdr_monai.regions import REGION_NAMES, REGIONS, SHOWN
 from pkdr_monai.runs.model_card import ModelCard
+from pkdr_monai.workflow import find_configs
 
 __all__ = ["DOUBTFUL_DICE", "NOTE", "bundle_command", "describe_model", "describe_volumes", "warnings_about"]
 
@@ -25,7 +26,7 @@ NO_PATIENT = (
     "24 BraTS cases as a whole"
 )
 COMPACT = "pkdr_monai.networks.vnet.PatchVNet"
-CONFIGS = ("bundle/configs/inference.json", "configs/inference.json")  # in the repository, in the zip
+CONFIGS = "bundle/configs"  # in the repository
 
 
 def describe_model(card: ModelCard) -> list[str]:
@@ -122,19 +123,18 @@ def _network_options(card: ModelCard) -> dict[str, str]:
     """Say in which arguments the network differs from that of the config; another class is said whole."""
     network = dict(card.network)
     if network.pop("_target_") != COMPACT:
-        return {"network_def": json.dumps(card.network)}
+        return {"network_def": repr(dict(card.network))}  # the command line reads Python, where `false` is a text
     defaults = {"in_channels": len(card.modalities), "out_channels": len(REGIONS), "init_filters": 16}
     defaults |= {"patch_head": False, "patch_size": 16}
     differing = {name: value for name, value in network.items() if value != defaults.get(name)}
-    return {
-        name if name == "init_filters" else f"network_def#{name}": json.dumps(value)
-        for name, value in differing.items()
-    }
+    return {name if name == "init_filters" else f"network_def#{name}": repr(value) for name, value in differing.items()}
 
 
 def _config() -> str:
-    root = Path(pkdr_monai.__file__).parent.parent
-    return next((name for name in CONFIGS if (root / name).is_file()), CONFIGS[0])
+    try:
+        return shlex.quote(str(find_configs() / "inference.json"))
+    except InputError:  # installed without the bundle
+        return f"{CONFIGS}/inference.json"
 
 
 def _spread(mean: float, deviation: float | None) -> str:

@@ -12,7 +12,7 @@ from monai.bundle import ConfigParser
 from pkdr_monai.inference.predictor import Settings
 from pkdr_monai.inference.statements import bundle_command, describe_model, warnings_about
 from pkdr_monai.modalities import MODALITIES
-from pkdr_monai.networks import PatchVNet, describe_network
+from pkdr_monai.networks import AnySubsetVNet, PatchVNet, describe_network
 from pkdr_monai.regularizers import BoundaryVNet
 from pkdr_monai.runs.model_card import Evaluation, ModelCard
 
@@ -72,8 +72,9 @@ def test_expected_dice_comes_with_its_spread_and_its_source() -> None:
             {modality: f"{modality}.nii.gz" for modality in MODALITIES},
         ),
         (replace(CARD, network=describe_network(BoundaryVNet(1, init_filters=2))), Settings(), {"t2": "a b.nii.gz"}),
+        (replace(CARD, network=describe_network(AnySubsetVNet("t2", init_filters=2))), Settings(), None),
     ],
-    ids=["plain", "narrow", "teacher", "boundary"],
+    ids=["plain", "narrow", "teacher", "boundary", "any subset"],
 )
 def test_the_command_builds_the_same_network_on_the_same_files(
     card: ModelCard, settings: Settings, named: dict[str, str] | None
@@ -94,6 +95,12 @@ def test_the_command_builds_the_same_network_on_the_same_files(
     assert parser["checkpoint"] == "a/model.pt"
     if named:
         assert parser.get_parsed_content("datalist") == [[named[modality] for modality in card.modalities]]
+
+
+def test_the_command_runs_in_other_folders_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    words = shlex.split(bundle_command(CARD, ["scans"], None, Settings(), "out"))
+    assert Path(words[6]) == ROOT / "bundle/configs/inference.json"
 
 
 def test_the_command_names_what_a_person_chose_or_insisted_on() -> None:
