@@ -142,6 +142,7 @@ def _fine_tuned(scores: Scores) -> Iterable[str]:
 
 
 def _as_point(run: StudyScores) -> Point:
+    # the fourth column of a study's Dice is the mean of the regions
     dice = {case: dict(zip(REGIONS, row, strict=False)) for case, row in zip(run.cases, run.case_means, strict=True)}
     return Point("weights", 0, dice)
 
