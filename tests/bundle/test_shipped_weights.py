@@ -66,12 +66,17 @@ def test_they_are_found_without_being_named() -> None:
     assert any(card.name == "any_subset" for card in find_models([MODELS]))
 
 
-def test_predict_segments_from_any_folder(patient: Path, tmp_path: Path) -> None:
-    said = type_in_a_shell(f"pkdr predict {patient}/ann_flair.nii.gz -o out", tmp_path)
+def test_predict_and_the_command_that_it_prints_segment_alike_from_any_folder(patient: Path, tmp_path: Path) -> None:
+    said = type_in_a_shell(f"pkdr predict {patient}/ann_flair.nii.gz -o out --precision float32", tmp_path)
     assert "trained on no patient" in said
     assert "expected Dice" in said
     assert "24 test cases" in said
-    assert _dice(tmp_path / "out" / "ann" / "ann_seg.nii.gz", patient) > 0.5
+    first = tmp_path / "out" / "ann" / "ann_seg.nii.gz"
+    assert _dice(first, patient) > 0.5
+    (command,) = (line for line in said.splitlines() if "monai.bundle run" in line)
+    type_in_a_shell(command.strip().replace("--output_dir out", "--output_dir again"), tmp_path)
+    again = tmp_path / "again" / "ann_flair_seg.nii.gz"
+    np.testing.assert_array_equal(np.asarray(nib.load(again).dataobj), np.asarray(nib.load(first).dataobj))
 
 
 def test_monai_segments_in_the_checkout(patient: Path, tmp_path: Path) -> None:
