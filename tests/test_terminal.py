@@ -1,7 +1,11 @@
 from __future__ import annotations
 
+import inspect
+
+import fire
 import pytest
 
+from pkdr_monai.arguments import switch
 from pkdr_monai.cli import Commands
 from pkdr_monai.errors import InputError
 from pkdr_monai.terminal import ProgressLine, command, run_plan, settle_switches
@@ -74,6 +78,19 @@ def test_progress_on_a_terminal_is_one_line_that_vanishes(
 )
 def test_a_switch_may_stand_anywhere(words: str, settled: str) -> None:
     assert settle_switches(words.split(), Commands()) == settled.split()
+
+
+def test_every_setting_that_is_on_or_off_is_a_switch() -> None:
+    commands = Commands()
+    groups = [commands, commands.bundle, commands.data, commands.experiment]
+    verbs = [verb for group in groups for name, verb in inspect.getmembers(group) if name[0] != "_" and callable(verb)]
+    routines = [verb for verb in verbs if inspect.isroutine(verb)]
+    assert len(routines) > 10
+    for verb in routines:
+        parsers = fire.decorators.GetParseFns(verb)["named"]
+        options = inspect.signature(verb).parameters.values()
+        wanted = {option.name for option in options if isinstance(option.default, bool)}
+        assert wanted == {name for name in wanted if parsers.get(name) is switch}, verb
 
 
 @pytest.mark.parametrize(

@@ -171,7 +171,7 @@ class Data:
             sizes = ", ".join(f"{section}: {len(data_list[section])}" for section in ("training", "validation", "test"))
             echo(f"{path}: {sizes} (labels of scheme {data_list['label_scheme']}, hash {data_list['hash'][:12]})")
 
-    @command(cases=integer, shape=triple(int), spacing=triple(float), seed=integer)
+    @command(cases=integer, shape=triple(int), spacing=triple(float), seed=integer, wide=switch, healthy=switch)
     def demo(
         self,
         folder: str,

@@ -48,10 +48,10 @@ def test_no_command_runs_the_code_in_a_checkpoint(
     bundle: Bundle, hostile: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     weights = hostile / "models" / "model.pt"
-    options = [f"--{name}={value}" for name, value in bundle.options(output_dir=hostile).items()]
+    options = [f"--{name}={value}" for name, value in bundle.options().items()]
     commands: list[list[object]] = [
         ["predict", _scan(bundle), "--output", tmp_path / "out", "--model", weights, "--force"],
-        ["train", "teacher", *options, "--resume=true"],
+        ["train", "teacher", *options, f"--output_dir={hostile}", "--resume=true"],
         ["train", "student", *options, f"--output_dir={tmp_path / 'new'}", f"--teacher_checkpoint={weights}"],
         ["bundle", "build", "--run", hostile, "--output", tmp_path / "bundle.zip"],
     ]

@@ -38,7 +38,6 @@ def test_dry_run_prints_the_plan_and_runs_nothing(
         (["table9"], "error: no experiment 'table9': expected a table"),
         (["table1", "--executor", "kubernetes"], "error: expected local or slurm, got 'kubernetes'"),
         (["table1", "--cohort", "nowhere"], "error: no cohort 'nowhere'"),
-        (["table1", "--modalities", "pet"], "error: unknown modality 'pet'"),
         (["table1", "--seeds", "a"], "error: expected a whole number, got 'a'"),
         (["table1", "--epochs", "0"], "error: max_epochs is 0: expected --epochs of 1 or more"),
         (["table1", "--epcohs", "3"], "Could not consume arg: --epcohs"),
@@ -49,6 +48,11 @@ def test_slip_ends_with_2(
 ) -> None:
     assert exit_code("experiment", *words, *arguments) == 2
     assert complaint in capsys.readouterr().err
+
+
+def test_modality_that_does_not_exist_ends_with_2(capsys: pytest.CaptureFixture[str]) -> None:
+    assert exit_code("experiment", "table1", "--smoke", "--modalities", "pet") == 2
+    assert "error: unknown modality 'pet'" in capsys.readouterr().err
 
 
 def test_report_of_a_folder_that_is_no_study_ends_with_2(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
