@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import inspect
+from typing import Any
 
 import fire
 import pytest
@@ -80,13 +81,25 @@ def test_a_switch_may_stand_anywhere(words: str, settled: str) -> None:
     assert settle_switches(words.split(), Commands()) == settled.split()
 
 
-def test_every_setting_that_is_on_or_off_is_a_switch() -> None:
+def _verbs() -> list[Any]:
     commands = Commands()
     groups = [commands, commands.bundle, commands.data, commands.experiment]
-    verbs = [verb for group in groups for name, verb in inspect.getmembers(group) if name[0] != "_" and callable(verb)]
-    routines = [verb for verb in verbs if inspect.isroutine(verb)]
-    assert len(routines) > 10
-    for verb in routines:
+    members = [verb for group in groups for name, verb in inspect.getmembers(group) if name[0] != "_"]
+    return [verb for verb in members if inspect.isroutine(verb)]
+
+
+def test_the_help_of_a_command_says_all_that_its_docstring_says_of_an_argument() -> None:
+    for verb in _verbs():
+        arguments = fire.docstrings.parse(inspect.getdoc(verb)).args or []
+        _, _, written = inspect.getdoc(verb).partition("Args:\n")
+        written = written.partition("\n\n")[0]
+        shown = " ".join(f"{argument.name}: {argument.description}" for argument in arguments)
+        assert shown.split() == written.split(), verb
+
+
+def test_every_setting_that_is_on_or_off_is_a_switch() -> None:
+    assert len(_verbs()) > 10
+    for verb in _verbs():
         parsers = fire.decorators.GetParseFns(verb)["named"]
         options = inspect.signature(verb).parameters.values()
         wanted = {option.name for option in options if isinstance(option.default, bool)}

@@ -77,7 +77,7 @@ def predict(
 
     Args:
         inputs: a folder of cases, or files whose names give the modality, such as ann_flair.nii.gz; or the DICOM folder
-            or zip of one study, which pkdr prepare explains: --flair and the like then name a series of it.
+            or zip of one study, of which --flair and the like then name a series (see pkdr prepare --help).
         output: folder for the results, OUT.
         t1: the T1 image of one scan, whatever its name.
         t1ce: its contrast-enhanced T1 image.

@@ -42,8 +42,8 @@ def prepare(
         t2: that of the T2.
         flair: that of the FLAIR.
         brain: program that takes the brain out of a head: deepbet (from T1 or T1ce; extra brain) or hd-bet (from any
-            modality; the command hd-bet must be on PATH, and fetches its weights from the web the first time);
-            default: the images are skull-stripped already, which is checked.
+            modality; the command hd-bet must be on PATH, and fetches its weights from the web the first time); by
+            default none, as the images are skull-stripped already, which is checked.
         brain_weights: folder with the weights of HD-BET, which fetches none then.
         brain_mask: NIfTI file that is not 0 in the brain, on the grid of the series, made by any other program.
         n4: divide the scanner's bias field out of each brain (N4; extra prepare); off, since networks learn without it.
