@@ -118,13 +118,22 @@ def _cases_of(paths: Sequence[Path]) -> list[Case]:
 
 
 def _named_scan(files: Mapping[str, Path]) -> Scan:
-    for path in files.values():
+    given: dict[Path, str] = {}
+    for modality, path in files.items():
         _require_nifti(path)
+        other = given.setdefault(path.resolve(), modality)
+        if other != modality:
+            raise InputError(f"{path} is given as {other} and as {modality}: give each modality its own file.")
     first = next(iter(files.values()))
     found_cases = cases_of_files([first.absolute()], Path())
     name = found_cases[0].name if found_cases else stem_of(first.name)
     images = {modality: str(path.absolute()) for modality, path in files.items()}
-    found = ((path, sidecar_against(Path(path), modality)) for modality, path in images.items())
+    found = [(path, sidecar_against(Path(path), modality)) for modality, path in images.items()]
+    names = ((parse_name(path), path) for path in images.values())
+    cases = {said.case: path for said, path in names if said.content and said.case}
+    if len(cases) > 1:
+        (one, _), *_, (other, last) = cases.items()
+        found.append((last, f"by its name it is of {other}, the file beside it of {one}, perhaps another patient"))
     return Scan(Case(name, images, notes=tuple((path, note) for path, note in found if note)), Path())
 
 

@@ -122,6 +122,20 @@ def test_a_person_counts_more_than_a_sidecar_and_reads_of_the_contradiction(tmp_
     assert scan.modalities == ("t2",)
 
 
+def test_files_that_are_named_after_two_cases_are_doubted_and_one_file_is_one_modality(tmp_path: Path) -> None:
+    flair, own, other = touch(tmp_path, "ann_flair.nii.gz", "ann_t2.nii.gz", "bob_t2.nii.gz")
+    (scan,) = find_scans(named={"flair": flair, "t2": own})
+    assert scan.case.notes == ()
+    (scan,) = find_scans(named={"flair": flair, "t2": other})
+    ((path, note),) = scan.case.notes
+    assert (Path(path), note) == (
+        other,
+        "by its name it is of bob, the file beside it of ann: are both of one patient?",
+    )
+    with pytest.raises(InputError, match=r"ann_t2\.nii\.gz is given as flair and as t2"):
+        find_scans(named={"flair": own, "t2": tmp_path / "." / "ann_t2.nii.gz"})
+
+
 def test_a_synthetic_case_passes(scan: Scan) -> None:
     assert check_scan(scan, MODALITIES) == []
 
