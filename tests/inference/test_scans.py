@@ -130,7 +130,7 @@ def test_files_that_are_named_after_two_cases_are_doubted_and_one_file_is_one_mo
     ((path, note),) = scan.case.notes
     assert (Path(path), note) == (
         other,
-        "by its name it is of bob, the file beside it of ann: are both of one patient?",
+        "by its name it is of bob, the file beside it of ann, perhaps another patient",
     )
     with pytest.raises(InputError, match=r"ann_t2\.nii\.gz is given as flair and as t2"):
         find_scans(named={"flair": own, "t2": tmp_path / "." / "ann_t2.nii.gz"})
