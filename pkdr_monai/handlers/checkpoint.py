@@ -30,7 +30,7 @@ logger = logging.getLogger("pkdr_monai")
 
 
 def require_unused(directory: str | Path, resume: bool | str = False) -> None:
-    """Make sure that a new run overwrites nothing; ``training`` of the configs asks this before any case is loaded.
+    """Make sure that a new run overwrites nothing.
 
     Args:
         directory: folder of the checkpoints.

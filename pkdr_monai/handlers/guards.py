@@ -16,8 +16,34 @@ from torch import nn
 
 from pkdr_monai.errors import Interruption, RunError
 from pkdr_monai.files import FolderLock, remove_unfinished
+from pkdr_monai.handlers.checkpoint import require_unused
 
-__all__ = ["RunFolder", "StopOnNan", "StopSignals"]
+__all__ = ["RunFolder", "StopOnNan", "StopSignals", "require_free_folder"]
+
+
+def require_free_folder(directory: str | Path, checkpoints: str | Path, resume: bool | str = False) -> None:
+    """Refuse a run's folder before a case is loaded: another training is at it, or it holds a run that is not resumed.
+
+    Args:
+        directory: the run's folder.
+        checkpoints: folder of its checkpoints.
+        resume: whether the run that is there is to be continued, as in :class:`TrainingCheckpoint`.
+
+    Raises:
+        InputError: when the folder is not free.
+    """
+    if Path(directory).is_dir() and idist.get_rank() == 0:
+        with _lock_of(directory):
+            pass
+    require_unused(checkpoints, resume)
+
+
+def _lock_of(directory: str | Path) -> FolderLock:
+    return FolderLock(
+        directory,
+        f"another training is writing to {directory}. Wait for its end, or give this one its own folder with "
+        "--output_dir.",
+    )
 
 
 class RunFolder:
@@ -33,11 +59,7 @@ class RunFolder:
     def __init__(self, directory: str | Path, checkpoints: str | Path) -> None:
         self.directory = Path(directory)
         self.checkpoints = Path(checkpoints)
-        self._lock = FolderLock(
-            directory,
-            f"another training is writing to {directory}. Wait for its end, or give this one its own folder with "
-            "--output_dir.",
-        )
+        self._lock = _lock_of(directory)
 
     def attach(self, engine: Engine) -> None:
         """Register with the trainer; only the first process of a distributed run holds the folder."""

@@ -13,7 +13,7 @@ from monai.engines import IterationEvents
 from torch import nn
 
 from pkdr_monai.errors import InputError, RunError
-from pkdr_monai.handlers import RunFolder, StopOnNan
+from pkdr_monai.handlers import RunFolder, StopOnNan, require_free_folder
 
 
 def _train(folder: Path, step=lambda engine, batch: None) -> None:
@@ -26,9 +26,23 @@ def test_a_second_training_is_refused_with_a_sentence(monkeypatch: pytest.Monkey
     def taken(*arguments: object) -> None:
         raise OSError(errno.EAGAIN, "Resource temporarily unavailable")
 
+    (tmp_path / "checkpoint.pt").touch()
     monkeypatch.setattr(fcntl, "lockf", taken)
     with pytest.raises(InputError, match=r"another training is writing to .*--output_dir"):
         _train(tmp_path)
+    for resume in (False, True):  # before the cases are loaded, and first, as resuming would not help
+        with pytest.raises(InputError, match=r"another training is writing to .*--output_dir"):
+            require_free_folder(tmp_path, tmp_path, resume)
+
+
+def test_a_folder_is_free_where_nothing_is_or_what_is_there_is_resumed(tmp_path: Path) -> None:
+    require_free_folder(tmp_path / "run", tmp_path / "run" / "models")
+    assert not (tmp_path / "run").exists()
+    (tmp_path / "checkpoint.pt").touch()
+    require_free_folder(tmp_path, tmp_path, "true")
+    with pytest.raises(InputError, match=r"already holds checkpoint\.pt of another run.*--resume true"):
+        require_free_folder(tmp_path, tmp_path, "false")
+    assert [path.name for path in tmp_path.iterdir()] == ["checkpoint.pt"]
 
 
 def test_the_folder_is_free_after_the_end_and_after_an_error(tmp_path: Path) -> None:
