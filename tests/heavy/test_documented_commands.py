@@ -47,6 +47,8 @@ SMALL = TINY | {"max_epochs": 1}
 CASES = ["Phantom18_0000_1", "Phantom18_0002_1"]
 SMALLER = {
     "--cases 24 --shape 120,120,78 --spacing 2": "--cases 1 --shape 40,40,32 --spacing 6",
+    "--cases 24 --wide --shape 96,112,80 --spacing 2": "--cases 1 --wide --shape 40,40,32 --spacing 6",
+    "--cases 24 --healthy --shape 96,112,80 --spacing 2": "--cases 1 --healthy --shape 40,40,32 --spacing 6",
     "--cases 24": "--cases 1 --shape 40,40,32 --spacing 6",
     "--nproc_per_node=4": "--nproc_per_node=2",
     "bundle build": "bundle build --check_shape 40,40,32",
