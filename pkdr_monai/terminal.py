@@ -67,9 +67,10 @@ def command(**parsers: Callable[[str], Any]) -> Callable[[Callable[..., None]], 
 def settle_switches(words: Sequence[str], commands: object) -> list[str]:
     """Give every switch on a command line its value, so that one may stand before a word that is not its own.
 
-    Fire takes the word after ``--fast`` for its value; of ``--fast scans`` this makes ``--fast=True scans``. What fire
-    would take without a word is refused: an option given twice, of which it keeps the last; one without its value, for
-    which it takes the text ``True``; and an empty word, which as a path is the current folder.
+    Fire takes the word after ``--fast`` for its value; of ``--fast scans`` this makes ``--fast=True scans``.
+
+    Mistakes that fire accepts silently are refused: a repeated option, of which fire uses the last value; an option
+    without a value, which fire sets to the text ``True``; and an empty argument, which as a path is the current folder.
 
     Args:
         words: the command line.
@@ -111,7 +112,8 @@ def settle_switches(words: Sequence[str], commands: object) -> list[str]:
             word = f"{word}={value}"
         elif name in known and not equals and (not rest or OPTION.match(rest[0])):
             raise InputError(f"{option} needs a value, which is to follow it.")
-        given |= {name} if name else set()
+        if name:
+            given.add(name)
         settled.append(word)
     return settled
 
